@@ -1,0 +1,173 @@
+"""Image embeddings of slices, kept while they are likely to be asked for again.
+
+Memory first (least recently used, bounded in bytes), then disk (one file of digest and npy array
+per slice, bounded, verified on load, never pickle), so that reopening a scan encodes nothing
+twice. Used on the worker thread only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import os
+import tempfile
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from app.core.volume import Volume, take_slice
+
+logger = logging.getLogger(__name__)
+
+_DIGEST_BYTES = 32
+
+
+@dataclass(frozen=True)
+class EmbeddingKey:
+    """Everything that an embedding depends on: equal keys, equal embeddings.
+
+    ``slice_digest`` covers the voxels of the slice, so a scan is found again after a restart and
+    under another name; the volume's uid only serves to drop its entries from memory.
+    """
+
+    volume_uid: str
+    slice_digest: str
+    model_sha256: str
+    preprocessing: str
+
+    @property
+    def file_stem(self) -> str:
+        text = f"{self.slice_digest}|{self.model_sha256}|{self.preprocessing}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def slice_digest(volume: Volume, axis: int, index: int) -> str:
+    """Return a digest of one slice's voxels, dtype and shape."""
+    pixels = np.ascontiguousarray(take_slice(volume.voxels, axis, index))
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(f"{pixels.dtype.str}{pixels.shape}".encode())
+    digest.update(pixels.data)
+    return digest.hexdigest()
+
+
+class EmbeddingCache:
+    """Least recently used arrays by key, in memory and optionally on disk.
+
+    Attributes
+    ----------
+    n_computed, n_memory_hits, n_disk_hits : int
+        What happened so far; `segment --json` reports them.
+    """
+
+    def __init__(
+        self,
+        max_bytes: int,
+        *,
+        folder: Path | None = None,
+        max_disk_bytes: int = 4 << 30,
+    ) -> None:
+        self.max_bytes = max_bytes
+        self.max_disk_bytes = max_disk_bytes
+        self.n_computed = 0
+        self.n_memory_hits = 0
+        self.n_disk_hits = 0
+        self._folder = folder
+        self._items: OrderedDict[EmbeddingKey, np.ndarray] = OrderedDict()
+        self._nbytes = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held in memory."""
+        return self._nbytes
+
+    def __contains__(self, key: EmbeddingKey) -> bool:
+        return key in self._items or (self._folder is not None and self._path(key).exists())
+
+    def get_or_compute(self, key: EmbeddingKey, compute: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return the embedding, from memory, from disk, or by computing and keeping it."""
+        found = self._items.get(key)
+        if found is not None:
+            self._items.move_to_end(key)
+            self.n_memory_hits += 1
+            return found
+        loaded = self._load(key)
+        if loaded is not None:
+            self.n_disk_hits += 1
+            self._keep(key, loaded)
+            return loaded
+        # A copy: some runtimes overwrite their output buffer at the next call.
+        computed = np.array(compute())
+        computed.setflags(write=False)
+        self.n_computed += 1
+        self._keep(key, computed)
+        self._save(key, computed)
+        return computed
+
+    def drop_volume(self, volume_uid: str) -> None:
+        """Forget one volume's embeddings in memory; those on disk stay."""
+        for key in [k for k in self._items if k.volume_uid == volume_uid]:
+            self._nbytes -= self._items.pop(key).nbytes
+
+    def _keep(self, key: EmbeddingKey, value: np.ndarray) -> None:
+        self._items[key] = value
+        self._nbytes += value.nbytes
+        # The newest entry stays even if it alone is over the limit.
+        while self._nbytes > self.max_bytes and len(self._items) > 1:
+            _, dropped = self._items.popitem(last=False)
+            self._nbytes -= dropped.nbytes
+
+    # -- disk ----------------------------------------------------------------------------------
+
+    def _path(self, key: EmbeddingKey) -> Path:
+        assert self._folder is not None
+        return self._folder / f"{key.file_stem}.embedding"
+
+    def _load(self, key: EmbeddingKey) -> np.ndarray | None:
+        if self._folder is None:
+            return None
+        path = self._path(key)
+        try:
+            raw = path.read_bytes()
+            digest, body = raw[:_DIGEST_BYTES], raw[_DIGEST_BYTES:]
+            if hashlib.sha256(body).digest() != digest:
+                raise ValueError("the digest does not match")
+            value: np.ndarray = np.load(io.BytesIO(body), allow_pickle=False)
+            os.utime(path)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, EOFError) as error:
+            logger.info("Dropping a damaged cache file: %s", error)
+            path.unlink(missing_ok=True)
+            return None
+        value.setflags(write=False)
+        return value
+
+    def _save(self, key: EmbeddingKey, value: np.ndarray) -> None:
+        if self._folder is None:
+            return
+        body = io.BytesIO()
+        np.save(body, value, allow_pickle=False)
+        raw = body.getvalue()
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
+                file.write(hashlib.sha256(raw).digest() + raw)
+            os.replace(file.name, self._path(key))
+            self._prune()
+        except OSError as error:
+            # A cache that cannot be written costs time, never a result.
+            logger.info("The embedding cache cannot be written: %s", error)
+
+    def _prune(self) -> None:
+        assert self._folder is not None
+        files = [(p.stat(), p) for p in self._folder.glob("*.embedding")]
+        total = sum(s.st_size for s, _ in files)
+        for stat, path in sorted(files, key=lambda f: f[0].st_mtime):
+            if total <= self.max_disk_bytes:
+                break
+            path.unlink(missing_ok=True)
+            total -= stat.st_size

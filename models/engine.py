@@ -1,0 +1,149 @@
+"""Answers requests: picks and loads models, keeps embeddings. Lives on the worker thread."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.core.errors import ModelUnavailableError
+from app.core.prompts import Prompt
+from app.core.tasks import JobContext
+from app.core.volume import Volume
+from models.base import (
+    MODEL_FORMATS,
+    InstalledModel,
+    ModelKind,
+    SegmentationResult,
+    SliceMask,
+    SliceView,
+)
+from models.cache import EmbeddingCache
+from models.propagation import PromptedSegmenter
+from models.runtime import Device, choose_device
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_MODEL = "embedded"
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentationRequest:
+    """Everything an answer depends on; immutable, so it may cross threads.
+
+    Attributes
+    ----------
+    volume : Volume
+    model_id : str
+    prompts : tuple of Prompt
+        All of one object.
+    window : tuple of 2 float
+        Intensities that become 0 and 1 for the network.
+    """
+
+    volume: Volume
+    model_id: str
+    prompts: tuple[Prompt, ...]
+    window: tuple[float, float]
+
+
+class InferenceEngine:
+    """Runs requests with installed models. Confined to one thread.
+
+    Parameters
+    ----------
+    models : callable
+        Returns the installed models by id; asked again after an import.
+    device : str
+        "auto", "cpu" or "cuda".
+    cache : EmbeddingCache
+    graph_cache_dir : Path, optional
+        Where compiled graphs are kept between starts.
+    """
+
+    def __init__(
+        self,
+        models: Callable[[], Mapping[str, InstalledModel]],
+        *,
+        device: str = "auto",
+        cache: EmbeddingCache | None = None,
+        graph_cache_dir: Path | None = None,
+    ) -> None:
+        self.cache = cache or EmbeddingCache(512 << 20)
+        self.seconds_loading = 0.0
+        self._models = models
+        self._wanted_device = device
+        self._device: Device | None = None
+        self._graph_cache_dir = graph_cache_dir
+        self._segmenters: dict[str, PromptedSegmenter] = {}
+
+    @property
+    def device(self) -> Device:
+        """Where networks run; found out at first use."""
+        if self._device is None:
+            self._device = choose_device(self._wanted_device)
+        return self._device
+
+    def load(self, model_id: str) -> PromptedSegmenter:
+        """Return the ready segmenter of a promptable model, loading it the first time.
+
+        Raises
+        ------
+        ModelUnavailableError
+            It is not installed, not promptable, or this version cannot run its format.
+        WeightsError
+            Its file is damaged.
+        """
+        ready = self._segmenters.get(model_id)
+        if ready is not None:
+            return ready
+        began = time.perf_counter()
+        installed = self._models().get(model_id)
+        if installed is None:
+            known = ", ".join(sorted(self._models())) or "none"
+            raise ModelUnavailableError(
+                f"There is no model “{model_id}”. Installed models: {known}."
+            )
+        if installed.kind is not ModelKind.PROMPTABLE:
+            raise ModelUnavailableError(
+                f"“{installed.title}” segments whole volumes by itself and takes no prompts; "
+                "run it in automatic mode."
+            )
+        format_ = MODEL_FORMATS.load().get(installed.format)
+        if format_ is None:
+            raise ModelUnavailableError(
+                f"“{installed.title}” is stored as {installed.format}, which this version of "
+                "Maskwright cannot run with prompts."
+            )
+        model = format_.build(installed, self.device, self._graph_cache_dir)
+        segmenter = PromptedSegmenter(model)
+        self._segmenters[model_id] = segmenter
+        self.seconds_loading += time.perf_counter() - began
+        logger.info("Loaded %s (%s)", model_id, model.device)
+        return segmenter
+
+    def unload(self, model_id: str) -> None:
+        """Forget a loaded model, e.g. because its file was removed."""
+        self._segmenters.pop(model_id, None)
+
+    def run(
+        self,
+        request: SegmentationRequest,
+        ctx: JobContext,
+        *,
+        on_slice: Callable[[int, SliceMask], None] | None = None,
+    ) -> SegmentationResult:
+        """Return the mask that the prompts ask for; see `PromptedSegmenter.segment`."""
+        segmenter = self.load(request.model_id)
+        ctx.check()
+        return segmenter.segment(
+            request.volume, request.prompts, request.window, self.cache, ctx, on_slice=on_slice
+        )
+
+    def prepare(self, model_id: str, view: SliceView) -> None:
+        """Compute a slice's embedding ahead of prompts, if the model has one and lacks it."""
+        segmenter = self.load(model_id)
+        if segmenter.spec.has_encoder:
+            segmenter.model.prepare(view, self.cache)

@@ -1,0 +1,355 @@
+"""From prompts on slices to one object's mask through a volume.
+
+A `SliceModel` sees one slice at a time. This module gathers the prompts of one object by slice,
+runs the slices that have prompts of their own (the key slices), and carries the mask from them
+in both directions, each slice's mask guiding the next, until its range ends or a stop rule holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from app.core.errors import PromptError
+from app.core.geometry import Region
+from app.core.prompts import PLANE_NAMES, BoxPrompt, PointPrompt, Prompt, ScribblePrompt
+from app.core.tasks import JobContext
+from app.core.volume import Volume
+from models.base import SegmentationResult, SliceMask, SliceModel, SlicePrompts, SliceView, Stroke
+from models.cache import EmbeddingCache
+
+BoxRC = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class StopRules:
+    """When carrying a mask on ends before its range does.
+
+    Attributes
+    ----------
+    max_empty : int
+        This many empty slices in a row end it.
+    max_area_ratio : float
+        The area may not grow or shrink by more than this factor from slice to slice.
+    min_overlap : float
+        Intersection over union with the slice before.
+    min_score : float
+        The model's own estimate of its Dice.
+    min_area_px : int
+        Masks smaller than this count as empty; they are too small to jump or to overlap.
+    """
+
+    max_empty: int = 2
+    max_area_ratio: float = 2.5
+    min_overlap: float = 0.3
+    min_score: float = 0.35
+    min_area_px: int = 4
+
+    def reason_to_stop(self, before: np.ndarray, now: SliceMask) -> str:
+        """Return why a non-empty mask should not be trusted after ``before``; "" if it may be."""
+        area_before, area = int(before.sum()), int(now.mask.sum())
+        if min(area_before, area) > 8 * self.min_area_px:
+            if max(area, area_before) > self.max_area_ratio * min(area, area_before):
+                return f"its area jumped from {area_before} to {area} pixels"
+            overlap = int((before & now.mask).sum())
+            if overlap < self.min_overlap * (area + area_before - overlap):
+                return "it hardly overlaps the slice before"
+        if now.score < self.min_score:
+            return f"the model is not confident ({now.score:.2f})"
+        return ""
+
+
+@dataclass
+class _Object:
+    """The prompts of one object, sorted by slice."""
+
+    axis: int
+    boxes: dict[int, BoxRC] = field(default_factory=dict)
+    points: dict[int, list[PointPrompt]] = field(default_factory=dict)
+    strokes: dict[int, list[ScribblePrompt]] = field(default_factory=dict)
+    start: int = 0
+    stop: int = 0
+    limit_rc: BoxRC | None = None
+
+    @property
+    def prompted(self) -> list[int]:
+        return sorted({*self.boxes, *self.points, *self.strokes})
+
+
+class PromptedSegmenter:
+    """Runs a `SliceModel` on the prompts of one object. Implements `Segmenter`."""
+
+    def __init__(self, model: SliceModel, rules: StopRules | None = None) -> None:
+        self.model = model
+        self.spec = model.spec
+        self._rules = rules or StopRules()
+
+    def segment(
+        self,
+        volume: Volume,
+        prompts: tuple[Prompt, ...],
+        window: tuple[float, float],
+        cache: EmbeddingCache,
+        ctx: JobContext,
+        *,
+        on_slice: Callable[[int, SliceMask], None] | None = None,
+    ) -> SegmentationResult:
+        """Return the mask of one object.
+
+        Parameters
+        ----------
+        volume : Volume
+        prompts : tuple of Prompt
+            All of one object, on one axis.
+        window : tuple of 2 float
+            Intensities that become 0 and 1 for the network.
+        cache : EmbeddingCache
+        ctx : JobContext
+            Asked before every slice. Cancelling drops everything; a caller that wants to keep
+            what is done collects it through ``on_slice``.
+        on_slice : callable, optional
+            Gets each finished slice.
+
+        Raises
+        ------
+        PromptError
+            No prompt, prompts on several axes, or outside the volume.
+        Cancelled
+        """
+        target = _gather(volume, prompts, self.spec.prompt_kinds)
+        run = _Run(self, volume, target, window, cache, ctx, on_slice)
+        run.key_slices()
+        run.carry()
+        return run.result()
+
+    def run_slice(self, view: SliceView, prompts: SlicePrompts, cache: EmbeddingCache) -> SliceMask:
+        """Return the model's mask on one slice."""
+        return self.model.predict(view, prompts, cache)
+
+
+class _Run:
+    """One call of `PromptedSegmenter.segment`."""
+
+    def __init__(
+        self,
+        segmenter: PromptedSegmenter,
+        volume: Volume,
+        target: _Object,
+        window: tuple[float, float],
+        cache: EmbeddingCache,
+        ctx: JobContext,
+        on_slice: Callable[[int, SliceMask], None] | None,
+    ) -> None:
+        self._segmenter = segmenter
+        self._rules = segmenter._rules
+        self._volume = volume
+        self._target = target
+        self._window = window
+        self._cache = cache
+        self._ctx = ctx
+        self._on_slice = on_slice
+        self._masks: dict[int, SliceMask] = {}
+        self._stopped: list[str] = []
+        self._n_total = max(1, len(set(range(target.start, target.stop)) | set(target.prompted)))
+
+    def key_slices(self) -> None:
+        """Run every slice whose prompts stand on their own: a box, or points outside any range."""
+        for index in self._target.prompted:
+            is_carried_to = self._target.start <= index < self._target.stop and self._target.boxes
+            if index in self._target.boxes or not is_carried_to:
+                self._predict(index, None)
+
+    def carry(self) -> None:
+        """Carry the mask from the key slices through the range, in both directions.
+
+        Between two key slices each direction goes to its end; where both reach a slice their
+        probabilities are mixed by closeness, so that the result does not depend on which came
+        first.
+        """
+        start, stop = self._target.start, self._target.stop
+        keys = sorted(i for i in self._masks if start <= i < stop)
+        if not keys:
+            return
+        self._walk(keys[0], range(keys[0] - 1, start - 1, -1))
+        self._walk(keys[-1], range(keys[-1] + 1, stop))
+        for low, high in zip(keys, keys[1:], strict=False):
+            between = range(low + 1, high)
+            forward = self._chain(low, between)
+            backward = self._chain(high, reversed(between))
+            for index in between:
+                weight = (high - index) / (high - low)
+                self._keep(index, _mix(forward.get(index), backward.get(index), weight))
+
+    def result(self) -> SegmentationResult:
+        """Return all slices as one block."""
+        shape, axis = self._volume.voxels.shape, self._target.axis
+        indices = sorted(self._masks)
+        covered = Region.whole(shape).with_axis(axis, indices[0], indices[-1] + 1)
+        block = np.zeros(covered.shape_zyx, bool)
+        for index, slice_mask in self._masks.items():
+            where: list[slice | int] = [slice(None)] * 3
+            where[axis] = index - indices[0]
+            block[tuple(where)] = slice_mask.mask
+        tight = Region.of_mask(block)
+        region = mask = None
+        if tight is not None:
+            mask = block[tight.slices].copy()
+            region = tight.with_axis(
+                axis, tight.start_zyx[axis] + indices[0], tight.stop_zyx[axis] + indices[0]
+            )
+        scores = {i: m.score for i, m in sorted(self._masks.items())}
+        return SegmentationResult(covered, region, mask, axis, scores, tuple(self._stopped))
+
+    def _walk(self, key: int, indices: range) -> None:
+        for index, slice_mask in self._chain(key, indices).items():
+            self._keep(index, slice_mask)
+
+    def _chain(self, key: int, indices: object) -> dict[int, SliceMask]:
+        """Return the slices reached from a key slice, before a stop rule holds."""
+        reached: dict[int, SliceMask] = {}
+        before, n_empty = self._masks[key].mask, 0
+        if not before.any():
+            return reached
+        for index in indices:  # type: ignore[attr-defined]
+            now = self._guided(index, before)
+            is_corrected = index in self._target.points or index in self._target.strokes
+            if int(now.mask.sum()) < self._rules.min_area_px:
+                n_empty += 1
+                if n_empty >= self._rules.max_empty:
+                    break
+                continue
+            reason = "" if is_corrected else self._rules.reason_to_stop(before, now)
+            if reason:
+                self._stopped.append(f"Stopped at slice {index + 1}: {reason}.")
+                break
+            reached[index] = now
+            before, n_empty = now.mask, 0
+        return reached
+
+    def _guided(self, index: int, before: np.ndarray) -> SliceMask:
+        return self._predict(index, before, is_kept=False)
+
+    def _predict(
+        self, index: int, neighbour: np.ndarray | None, *, is_kept: bool = True
+    ) -> SliceMask:
+        done = len(self._masks)
+        self._ctx.report(min(1.0, done / self._n_total), f"slice {index + 1}")
+        view = SliceView(self._volume, self._target.axis, index, self._window)
+        prompts = self._prompts_on(view, neighbour)
+        result = self._segmenter.run_slice(view, prompts, self._cache)
+        if self._target.limit_rc is not None:
+            result = _limited(result, self._target.limit_rc)
+        if is_kept:
+            self._keep(index, result)
+        return result
+
+    def _keep(self, index: int, slice_mask: SliceMask | None) -> None:
+        if slice_mask is None:
+            return
+        self._masks[index] = slice_mask
+        if self._on_slice is not None:
+            self._on_slice(index, slice_mask)
+
+    def _prompts_on(self, view: SliceView, neighbour: np.ndarray | None) -> SlicePrompts:
+        target, index = self._target, view.index
+        box = target.boxes.get(index)
+        if neighbour is not None:
+            box = box or box_around(neighbour, margin=0.10)
+        in_plane = [a for a in range(3) if a != target.axis]
+
+        def to_rc(point: tuple[float, float, float]) -> tuple[float, float]:
+            return point[in_plane[0]], point[in_plane[1]]
+
+        points = target.points.get(index, [])
+        strokes = target.strokes.get(index, [])
+        return SlicePrompts(
+            box_rc=box,
+            positive_rc=tuple(to_rc(p.index_zyx) for p in points if p.positive),
+            negative_rc=tuple(to_rc(p.index_zyx) for p in points if not p.positive),
+            strokes=tuple(
+                Stroke(tuple(to_rc(q) for q in s.points_zyx), s.radius_mm, s.positive)
+                for s in strokes
+            ),
+            neighbour=None if neighbour is None else neighbour.astype(np.float32),
+        )
+
+
+def box_around(mask: np.ndarray, margin: float) -> BoxRC | None:
+    """Return the half-open (r0, c0, r1, c1) box of a 2-D mask, widened on each side.
+
+    ``margin`` is a share of the box's side, at least one pixel. None for an empty mask.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if rows.size == 0:
+        return None
+    bounds = []
+    for hit, size in ((rows, mask.shape[0]), (columns, mask.shape[1])):
+        low, high = float(hit[0]), float(hit[-1] + 1)
+        grow = max(1.0, margin * (high - low)) if margin > 0 else 0.0
+        bounds.append((max(0.0, low - grow), min(float(size), high + grow)))
+    return bounds[0][0], bounds[1][0], bounds[0][1], bounds[1][1]
+
+
+def _gather(volume: Volume, prompts: tuple[Prompt, ...], kinds: frozenset) -> _Object:
+    if not prompts:
+        raise PromptError("Nothing was pointed at; draw a box on a slice first.")
+    axes = {p.axis for p in prompts}
+    if len(axes) > 1:
+        names = " and ".join(sorted(PLANE_NAMES[a] for a in axes))
+        raise PromptError(f"One object's prompts must lie on one plane, not on {names} slices.")
+    target = _Object(axis=prompts[0].axis)
+    shape = volume.voxels.shape
+    ranges: list[tuple[int, int]] = []
+    for prompt in prompts:
+        if prompt.kind not in kinds:
+            raise PromptError(f"This model takes no {prompt.kind.value} prompts.")
+        if isinstance(prompt, BoxPrompt):
+            if not prompt.region.is_inside(shape):
+                raise PromptError(
+                    f"A box from {prompt.region.start_zyx} to {prompt.region.stop_zyx} leaves the "
+                    f"image, which has {shape[0]} x {shape[1]} x {shape[2]} voxels."
+                )
+            target.boxes[prompt.slice_index] = prompt.box_rc
+            if prompt.is_3d:
+                ranges.append(
+                    (prompt.region.start_zyx[target.axis], prompt.region.stop_zyx[target.axis])
+                )
+                target.limit_rc = prompt.box_rc
+            if prompt.through is not None:
+                low, high = prompt.through
+                if not 0 <= low < high <= shape[target.axis]:
+                    raise PromptError(
+                        f"The slice range {low} to {high} leaves the image, which has "
+                        f"{shape[target.axis]} slices there."
+                    )
+                ranges.append((low, high))
+        else:
+            points = (prompt.index_zyx,) if isinstance(prompt, PointPrompt) else prompt.points_zyx
+            if not points or not all(volume.geometry.contains(p) for p in points):
+                raise PromptError(f"A {prompt.kind.value} prompt lies outside the image.")
+            if isinstance(prompt, PointPrompt):
+                target.points.setdefault(prompt.slice_index, []).append(prompt)
+            else:
+                target.strokes.setdefault(prompt.slice_index, []).append(prompt)
+    if ranges:
+        target.start = min(r[0] for r in ranges)
+        target.stop = max(r[1] for r in ranges)
+    return target
+
+
+def _limited(result: SliceMask, box_rc: BoxRC) -> SliceMask:
+    """Return the mask without what lies outside a 3-D box, which bounds the object."""
+    r0, c0, r1, c1 = (round(v) for v in box_rc)
+    inside = np.zeros_like(result.probability)
+    inside[r0:r1, c0:c1] = result.probability[r0:r1, c0:c1]
+    return replace(result, probability=inside)
+
+
+def _mix(forward: SliceMask | None, backward: SliceMask | None, weight: float) -> SliceMask | None:
+    if forward is None or backward is None:
+        return forward or backward
+    mixed = weight * forward.probability + (1 - weight) * backward.probability
+    score = weight * forward.score + (1 - weight) * backward.score
+    return SliceMask(mixed.astype(np.float32), score)
