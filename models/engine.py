@@ -134,12 +134,19 @@ class InferenceEngine:
         ctx: JobContext,
         *,
         on_slice: Callable[[int, SliceMask], None] | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> SegmentationResult:
         """Return the mask that the prompts ask for; see `PromptedSegmenter.segment`."""
         segmenter = self.load(request.model_id)
         ctx.check()
         return segmenter.segment(
-            request.volume, request.prompts, request.window, self.cache, ctx, on_slice=on_slice
+            request.volume,
+            request.prompts,
+            request.window,
+            self.cache,
+            ctx,
+            on_slice=on_slice,
+            should_stop=should_stop,
         )
 
     def prepare(self, model_id: str, view: SliceView) -> None:

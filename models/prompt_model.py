@@ -18,7 +18,13 @@ from models.base import (
     SliceView,
 )
 from models.cache import EmbeddingCache
-from models.preprocess import Zoom, apply_window, network_input, zoom_to_box, zoom_to_slice
+from models.preprocess import (
+    Zoom,
+    apply_window,
+    network_input,
+    zoom_to_box,
+    zoom_to_slice,
+)
 from models.propagation import box_around
 from models.runtime import Device, Network, cpu_precision, open_graph, wrap_module
 

@@ -7,8 +7,9 @@ in both directions, each slice's mask guiding the next, until its range ends or 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,7 +18,14 @@ from app.core.geometry import Region
 from app.core.prompts import PLANE_NAMES, BoxPrompt, PointPrompt, Prompt, ScribblePrompt
 from app.core.tasks import JobContext
 from app.core.volume import Volume
-from models.base import SegmentationResult, SliceMask, SliceModel, SlicePrompts, SliceView, Stroke
+from models.base import (
+    SegmentationResult,
+    SliceMask,
+    SliceModel,
+    SlicePrompts,
+    SliceView,
+    Stroke,
+)
 from models.cache import EmbeddingCache
 
 BoxRC = tuple[float, float, float, float]
@@ -95,6 +103,7 @@ class PromptedSegmenter:
         ctx: JobContext,
         *,
         on_slice: Callable[[int, SliceMask], None] | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> SegmentationResult:
         """Return the mask of one object.
 
@@ -107,10 +116,12 @@ class PromptedSegmenter:
             Intensities that become 0 and 1 for the network.
         cache : EmbeddingCache
         ctx : JobContext
-            Asked before every slice. Cancelling drops everything; a caller that wants to keep
-            what is done collects it through ``on_slice``.
+            Asked before every slice. Cancelling drops everything.
         on_slice : callable, optional
             Gets each finished slice.
+        should_stop : callable, optional
+            Asked before every slice that the mask is carried to; once true, what is done is
+            returned.
 
         Raises
         ------
@@ -119,7 +130,7 @@ class PromptedSegmenter:
         Cancelled
         """
         target = _gather(volume, prompts, self.spec.prompt_kinds)
-        run = _Run(self, volume, target, window, cache, ctx, on_slice)
+        run = _Run(self, volume, target, window, cache, ctx, on_slice, should_stop)
         run.key_slices()
         run.carry()
         return run.result()
@@ -141,6 +152,7 @@ class _Run:
         cache: EmbeddingCache,
         ctx: JobContext,
         on_slice: Callable[[int, SliceMask], None] | None,
+        should_stop: Callable[[], bool],
     ) -> None:
         self._segmenter = segmenter
         self._rules = segmenter._rules
@@ -150,6 +162,7 @@ class _Run:
         self._cache = cache
         self._ctx = ctx
         self._on_slice = on_slice
+        self._should_stop = should_stop
         self._masks: dict[int, SliceMask] = {}
         self._stopped: list[str] = []
         self._n_total = max(1, len(set(range(target.start, target.stop)) | set(target.prompted)))
@@ -174,7 +187,7 @@ class _Run:
             return
         self._walk(keys[0], range(keys[0] - 1, start - 1, -1))
         self._walk(keys[-1], range(keys[-1] + 1, stop))
-        for low, high in zip(keys, keys[1:], strict=False):
+        for low, high in pairwise(keys):
             between = range(low + 1, high)
             forward = self._chain(low, between)
             backward = self._chain(high, reversed(between))
@@ -206,13 +219,15 @@ class _Run:
         for index, slice_mask in self._chain(key, indices).items():
             self._keep(index, slice_mask)
 
-    def _chain(self, key: int, indices: object) -> dict[int, SliceMask]:
+    def _chain(self, key: int, indices: Iterable[int]) -> dict[int, SliceMask]:
         """Return the slices reached from a key slice, before a stop rule holds."""
         reached: dict[int, SliceMask] = {}
         before, n_empty = self._masks[key].mask, 0
         if not before.any():
             return reached
-        for index in indices:  # type: ignore[attr-defined]
+        for index in indices:
+            if self._should_stop():
+                break
             now = self._guided(index, before)
             is_corrected = index in self._target.points or index in self._target.strokes
             if int(now.mask.sum()) < self._rules.min_area_px:

@@ -10,7 +10,14 @@ from app.core.document import Document
 from app.core.errors import GeometryError, UsageError
 from app.core.events import Aspect, Change
 from app.core.geometry import Region
-from app.core.labels import DrawOver, LabelInfo, LabelTable, VoxelDelta, relative, writable
+from app.core.labels import (
+    DrawOver,
+    LabelInfo,
+    LabelTable,
+    VoxelDelta,
+    relative,
+    writable,
+)
 from app.core.prompts import Prompt
 
 
