@@ -7,6 +7,7 @@ twice. Used on the worker thread only.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import logging
@@ -141,7 +142,8 @@ class EmbeddingCache:
             return None
         except (OSError, ValueError, EOFError) as error:
             logger.info("Dropping a damaged cache file: %s", error)
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink()
             return None
         value.setflags(write=False)
         return value
