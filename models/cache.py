@@ -17,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -55,6 +56,43 @@ def slice_digest(volume: Volume, axis: int, index: int) -> str:
     return digest.hexdigest()
 
 
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class BoundedMemory(Generic[K, V]):
+    """Least recently used values by key, bounded in bytes; the newest one always stays."""
+
+    def __init__(self, max_bytes: int, size_of: Callable[[V], int]) -> None:
+        self.max_bytes = max_bytes
+        self.nbytes = 0
+        self._size_of = size_of
+        self._items: OrderedDict[K, V] = OrderedDict()
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._items
+
+    def get(self, key: K) -> V | None:
+        """Return the value and make it the most recently used; None if it is not there."""
+        value = self._items.get(key)
+        if value is not None:
+            self._items.move_to_end(key)
+        return value
+
+    def keep(self, key: K, value: V) -> None:
+        """Add a value; the least recently used ones make room."""
+        self._items[key] = value
+        self.nbytes += self._size_of(value)
+        while self.nbytes > self.max_bytes and len(self._items) > 1:
+            _, dropped = self._items.popitem(last=False)
+            self.nbytes -= self._size_of(dropped)
+
+    def drop(self, is_unwanted: Callable[[K], bool]) -> None:
+        """Forget every value whose key is unwanted."""
+        for key in [k for k in self._items if is_unwanted(k)]:
+            self.nbytes -= self._size_of(self._items.pop(key))
+
+
 class EmbeddingCache:
     """Least recently used arrays by key, in memory and optionally on disk.
 
@@ -71,55 +109,45 @@ class EmbeddingCache:
         folder: Path | None = None,
         max_disk_bytes: int = 4 << 30,
     ) -> None:
-        self.max_bytes = max_bytes
         self.max_disk_bytes = max_disk_bytes
         self.n_computed = 0
         self.n_memory_hits = 0
         self.n_disk_hits = 0
         self._folder = folder
-        self._items: OrderedDict[EmbeddingKey, np.ndarray] = OrderedDict()
-        self._nbytes = 0
+        self._memory: BoundedMemory[EmbeddingKey, np.ndarray] = BoundedMemory(
+            max_bytes, lambda array: array.nbytes
+        )
 
     @property
     def nbytes(self) -> int:
         """Bytes held in memory."""
-        return self._nbytes
+        return self._memory.nbytes
 
     def __contains__(self, key: EmbeddingKey) -> bool:
-        return key in self._items or (self._folder is not None and self._path(key).exists())
+        return key in self._memory or (self._folder is not None and self._path(key).exists())
 
     def get_or_compute(self, key: EmbeddingKey, compute: Callable[[], np.ndarray]) -> np.ndarray:
         """Return the embedding, from memory, from disk, or by computing and keeping it."""
-        found = self._items.get(key)
+        found = self._memory.get(key)
         if found is not None:
-            self._items.move_to_end(key)
             self.n_memory_hits += 1
             return found
         loaded = self._load(key)
         if loaded is not None:
             self.n_disk_hits += 1
-            self._keep(key, loaded)
+            self._memory.keep(key, loaded)
             return loaded
         # A copy: some runtimes overwrite their output buffer at the next call.
         computed = np.array(compute())
         computed.setflags(write=False)
         self.n_computed += 1
-        self._keep(key, computed)
+        self._memory.keep(key, computed)
         self._save(key, computed)
         return computed
 
     def drop_volume(self, volume_uid: str) -> None:
         """Forget one volume's embeddings in memory; those on disk stay."""
-        for key in [k for k in self._items if k.volume_uid == volume_uid]:
-            self._nbytes -= self._items.pop(key).nbytes
-
-    def _keep(self, key: EmbeddingKey, value: np.ndarray) -> None:
-        self._items[key] = value
-        self._nbytes += value.nbytes
-        # The newest entry stays even if it alone is over the limit.
-        while self._nbytes > self.max_bytes and len(self._items) > 1:
-            _, dropped = self._items.popitem(last=False)
-            self._nbytes -= dropped.nbytes
+        self._memory.drop(lambda key: key.volume_uid == volume_uid)
 
     # -- disk ----------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ in both directions, each slice's mask guiding the next, until its range ends or 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -26,9 +27,14 @@ from models.base import (
     SliceView,
     Stroke,
 )
-from models.cache import EmbeddingCache
+from models.cache import BoundedMemory, EmbeddingCache
 
 BoxRC = tuple[float, float, float, float]
+Click = PointPrompt | ScribblePrompt
+
+# Answers of slices are kept, so that refining one slice of a carried object runs again only
+# what depends on it.
+_MEMORY_BYTES = 128 << 20
 
 
 @dataclass(frozen=True)
@@ -75,15 +81,14 @@ class _Object:
 
     axis: int
     boxes: dict[int, BoxRC] = field(default_factory=dict)
-    points: dict[int, list[PointPrompt]] = field(default_factory=dict)
-    strokes: dict[int, list[ScribblePrompt]] = field(default_factory=dict)
+    clicks: dict[int, list[Click]] = field(default_factory=dict)
     start: int = 0
     stop: int = 0
     limit_rc: BoxRC | None = None
 
     @property
     def prompted(self) -> list[int]:
-        return sorted({*self.boxes, *self.points, *self.strokes})
+        return sorted({*self.boxes, *self.clicks})
 
 
 class PromptedSegmenter:
@@ -93,6 +98,9 @@ class PromptedSegmenter:
         self.model = model
         self.spec = model.spec
         self._rules = rules or StopRules()
+        self._answers: BoundedMemory[str, SliceMask] = BoundedMemory(
+            _MEMORY_BYTES, lambda answer: answer.probability.nbytes
+        )
 
     def segment(
         self,
@@ -136,8 +144,13 @@ class PromptedSegmenter:
         return run.result()
 
     def run_slice(self, view: SliceView, prompts: SlicePrompts, cache: EmbeddingCache) -> SliceMask:
-        """Return the model's mask on one slice."""
-        return self.model.predict(view, prompts, cache)
+        """Return the model's mask on one slice; the same question is answered from memory."""
+        key = _digest(view, prompts)
+        answer = self._answers.get(key)
+        if answer is None:
+            answer = self.model.predict(view, prompts, cache)
+            self._answers.keep(key, answer)
+        return answer
 
 
 class _Run:
@@ -229,7 +242,7 @@ class _Run:
             if self._should_stop():
                 break
             now = self._guided(index, before)
-            is_corrected = index in self._target.points or index in self._target.strokes
+            is_corrected = index in self._target.clicks
             if int(now.mask.sum()) < self._rules.min_area_px:
                 n_empty += 1
                 if n_empty >= self._rules.max_empty:
@@ -252,8 +265,20 @@ class _Run:
         done = len(self._masks)
         self._ctx.report(min(1.0, done / self._n_total), f"slice {index + 1}")
         view = SliceView(self._volume, self._target.axis, index, self._window)
-        prompts = self._prompts_on(view, neighbour)
-        result = self._segmenter.run_slice(view, prompts, self._cache)
+        box = self._target.boxes.get(index)
+        if box is None and neighbour is not None:
+            box = box_around(neighbour, margin=0.10)
+        guide = None if neighbour is None else neighbour.astype(np.float32)
+        prompts = SlicePrompts(box_rc=box, neighbour=guide)
+        result = None
+        if box is not None:
+            result = self._segmenter.run_slice(view, prompts, self._cache)
+        # As in use: each click corrects the mask that it was made on.
+        for click in self._target.clicks.get(index, ()):
+            previous = None if result is None else result.probability
+            prompts = _with_click(prompts, click, self._target.axis, previous)
+            result = self._segmenter.run_slice(view, prompts, self._cache)
+        assert result is not None
         if self._target.limit_rc is not None:
             result = _limited(result, self._target.limit_rc)
         if is_kept:
@@ -267,28 +292,40 @@ class _Run:
         if self._on_slice is not None:
             self._on_slice(index, slice_mask)
 
-    def _prompts_on(self, view: SliceView, neighbour: np.ndarray | None) -> SlicePrompts:
-        target, index = self._target, view.index
-        box = target.boxes.get(index)
-        if neighbour is not None:
-            box = box or box_around(neighbour, margin=0.10)
-        in_plane = [a for a in range(3) if a != target.axis]
 
-        def to_rc(point: tuple[float, float, float]) -> tuple[float, float]:
-            return point[in_plane[0]], point[in_plane[1]]
+def _with_click(
+    prompts: SlicePrompts, click: Click, axis: int, previous: np.ndarray | None
+) -> SlicePrompts:
+    """Return the prompts and one more click, on the mask that it corrects."""
+    prompts = replace(prompts, previous=previous)
+    if isinstance(click, ScribblePrompt):
+        points = tuple(_in_plane(p, axis) for p in click.points_zyx)
+        stroke = Stroke(points, click.radius_mm, click.positive)
+        return replace(prompts, strokes=(*prompts.strokes, stroke))
+    point = _in_plane(click.index_zyx, axis)
+    if click.positive:
+        return replace(prompts, positive_rc=(*prompts.positive_rc, point))
+    return replace(prompts, negative_rc=(*prompts.negative_rc, point))
 
-        points = target.points.get(index, [])
-        strokes = target.strokes.get(index, [])
-        return SlicePrompts(
-            box_rc=box,
-            positive_rc=tuple(to_rc(p.index_zyx) for p in points if p.positive),
-            negative_rc=tuple(to_rc(p.index_zyx) for p in points if not p.positive),
-            strokes=tuple(
-                Stroke(tuple(to_rc(q) for q in s.points_zyx), s.radius_mm, s.positive)
-                for s in strokes
-            ),
-            neighbour=None if neighbour is None else neighbour.astype(np.float32),
-        )
+
+def _in_plane(point_zyx: tuple[float, float, float], axis: int) -> tuple[float, float]:
+    row, column = (v for a, v in enumerate(point_zyx) if a != axis)
+    return row, column
+
+
+def _digest(view: SliceView, prompts: SlicePrompts) -> str:
+    """Return a digest of everything that an answer depends on."""
+    digest = hashlib.blake2b(digest_size=16)
+    question = (
+        (view.volume.uid, view.axis, view.index, view.window),
+        (prompts.box_rc, prompts.positive_rc, prompts.negative_rc, prompts.strokes),
+    )
+    digest.update(repr(question).encode())
+    for name, mask in (("previous", prompts.previous), ("neighbour", prompts.neighbour)):
+        if mask is not None:
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(mask).data)
+    return digest.hexdigest()
 
 
 def box_around(mask: np.ndarray, margin: float) -> BoxRC | None:
@@ -344,10 +381,7 @@ def _gather(volume: Volume, prompts: tuple[Prompt, ...], kinds: frozenset) -> _O
             points = (prompt.index_zyx,) if isinstance(prompt, PointPrompt) else prompt.points_zyx
             if not points or not all(volume.geometry.contains(p) for p in points):
                 raise PromptError(f"A {prompt.kind.value} prompt lies outside the image.")
-            if isinstance(prompt, PointPrompt):
-                target.points.setdefault(prompt.slice_index, []).append(prompt)
-            else:
-                target.strokes.setdefault(prompt.slice_index, []).append(prompt)
+            target.clicks.setdefault(prompt.slice_index, []).append(prompt)
     if ranges:
         target.start = min(r[0] for r in ranges)
         target.stop = max(r[1] for r in ranges)

@@ -156,9 +156,27 @@ def test_a_3d_box_bounds_the_object():
 def test_a_click_in_the_range_reaches_the_model_with_the_carried_mask():
     point = PointPrompt((12.0, 10.0, 11.0), positive=False)
     _, _, model = run(tube(), box_on(10, through=(5, 15)), point)
-    (asked,) = [p for index, p in model.asked if index == 12]
-    assert asked.negative_rc == ((10.0, 11.0),)
-    assert asked.neighbour is not None
+    before, corrected = (p for index, p in model.asked if index == 12)
+    assert before.negative_rc == ()
+    assert corrected.negative_rc == ((10.0, 11.0),)
+    assert corrected.neighbour is not None
+    np.testing.assert_array_equal(corrected.previous > 0.5, tube()[12] > 0)
+
+
+def test_a_correction_runs_again_only_what_depends_on_it():
+    model = ThresholdModel()
+    segmenter = PromptedSegmenter(model)
+    volume, box = volume_of(tube()), box_on(10, through=(5, 15))
+
+    def segment(*prompts):
+        model.asked.clear()
+        segmenter.segment(volume, prompts, WINDOW, EmbeddingCache(1000), NullContext())
+        return [index for index, _ in model.asked]
+
+    assert segment(box) == [10, *range(9, 4, -1), *range(11, 15)]
+    assert segment(box) == []
+    # This model ignores clicks, so the corrected slice gives its neighbours the same guide.
+    assert segment(box, PointPrompt((13.0, 10.0, 11.0))) == [13]
 
 
 def test_stopping_keeps_what_is_done_and_cancelling_keeps_nothing():
