@@ -190,7 +190,7 @@ def wrap_module(module: torch.nn.Module, device: Device) -> Network:
     """
     import torch
 
-    on_device = module.eval().to(device.kind, memory_format=torch.channels_last)
+    on_device = module.eval().to(device.kind).to(memory_format=torch.channels_last)
 
     def call(where: str, inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
         tensors = [torch.from_numpy(np.ascontiguousarray(x)) for x in inputs]

@@ -185,7 +185,8 @@ class ApplyPrediction:
                 raise GeometryError("The predicted mask does not have the shape of its region.")
             if not self._region.is_inside(document.volume.geometry.shape_zyx):
                 raise GeometryError("The predicted mask leaves the image.")
-        parts = [r for r in (self._region, earlier and earlier.region) if r is not None]
+        earlier_region = None if earlier is None else earlier.region
+        parts = [r for r in (self._region, earlier_region) if r is not None]
         if not parts:
             return None
         return parts[0] if len(parts) == 1 else parts[0].union(parts[1])

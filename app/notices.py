@@ -1,0 +1,96 @@
+"""What the session tells the user: what is running, and sentences about what happened."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.core.errors import AppError
+from app.core.events import Event
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is running, for the status bar. ``fraction`` is None when its length is unknown."""
+
+    text: str = ""
+    fraction: float | None = None
+    can_cancel: bool = False
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self.text)
+
+
+@dataclass(frozen=True)
+class Message:
+    """A sentence for the user; ``is_error`` decides how it is shown."""
+
+    text: str
+    is_error: bool = False
+
+
+class Notices:
+    """Collects what runs under a key each, and passes sentences on.
+
+    Events
+    ------
+    status_changed : Status
+        The latest thing that still runs; an empty one when nothing does.
+    message : Message
+    """
+
+    def __init__(self) -> None:
+        self.status_changed: Event[Status] = Event()
+        self.message: Event[Message] = Event()
+        self._running: dict[str, Status] = {}
+
+    def begin(self, what: str, text: str, *, can_cancel: bool = False) -> None:
+        """Show that something runs."""
+        self._set(what, Status(text, None, can_cancel))
+
+    def end(self, what: str) -> None:
+        """Show that it no longer runs."""
+        if self._running.pop(what, None) is not None:
+            self._emit()
+
+    def progress(self, what: str, text: str) -> Callable[[float, str], None]:
+        """Return a callback for a job's progress."""
+
+        def report(fraction: float, detail: str) -> None:
+            full = f"{text}: {detail}" if detail else text
+            self._set(what, Status(full, fraction, can_cancel=True))
+
+        return report
+
+    def tell(self, sentence: str) -> None:
+        """Pass a sentence on."""
+        self.message.emit(Message(sentence))
+
+    def failed(self, what: str) -> Callable[[BaseException, str], None]:
+        """Return a callback for a job's failure: an expected one is told, a fault is logged."""
+
+        def failed(error: BaseException, trace: str) -> None:
+            self.end(what)
+            if isinstance(error, AppError):
+                self.message.emit(Message(str(error), is_error=True))
+                return
+            logger.error("Unexpected failure in %s:\n%s", what, trace)
+            sentence = (
+                "Something unexpected went wrong; your work is untouched. "
+                f"({type(error).__name__}; details are in the log.)"
+            )
+            self.message.emit(Message(sentence, is_error=True))
+
+        return failed
+
+    def _set(self, what: str, status: Status) -> None:
+        self._running.pop(what, None)
+        self._running[what] = status
+        self._emit()
+
+    def _emit(self) -> None:
+        self.status_changed.emit(next(reversed(self._running.values()), Status()))
