@@ -1,0 +1,182 @@
+"""Pixels of DICOM slices: plain ones by numpy, compressed ones by GDCM inside SimpleITK."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from app.core.errors import ReadError
+from app.core.tasks import JobContext
+from app.core.volume import Modality, Volume
+from app.io.dicom_header import PARSE_ERRORS, SliceHeader, load_dataset
+from app.io.dicom_series import Series
+from app.io.grid_file import check_size, check_spacing, converted, intensity_dtype, narrowed
+from app.io.itk_bridge import to_file_array
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+_MODALITIES = {"CT": Modality.CT, "MR": Modality.MR}
+
+
+def read_series(series: Series, name: str, ctx: JobContext) -> Volume:
+    """Return the volume of a series that can be opened.
+
+    Raises
+    ------
+    ReadError
+        Pixels are missing, damaged or stored in a way that cannot be read.
+    """
+    assert series.geometry is not None
+    check_size(series.info.size_xyz, 2)
+    check_spacing(series.info.spacing_mm)
+    voxels = np.empty(series.geometry.shape_zyx, volume_dtype(series.slices))
+    slices_kji = to_file_array(voxels, series.source_orientation)
+    reader = PixelReader()
+    for k, item in enumerate(series.slices):
+        ctx.report(k / len(series.slices), "Reading")
+        slices_kji[k] = converted(reader.read(item), item.slope, item.intercept, voxels.dtype)
+    return Volume(
+        narrowed(voxels),
+        series.geometry,
+        _MODALITIES.get(series.info.modality, Modality.OTHER),
+        source_orientation=series.source_orientation,
+        name=name,
+        notes=series.info.warnings,
+    )
+
+
+def volume_dtype(slices: tuple[SliceHeader, ...]) -> np.dtype:
+    """Return the type that holds the intensities of all slices."""
+    dtypes = {_rescaled_dtype(s.bits_stored, s.is_signed, s.slope, s.intercept) for s in slices}
+    return np.result_type(*dtypes)
+
+
+def _rescaled_dtype(bits: int, is_signed: bool, slope: float, intercept: float) -> np.dtype:
+    size = 1 if bits <= 8 else 2 if bits <= 16 else 4
+    stored = np.dtype(f"{'i' if is_signed else 'u'}{size}")
+    dtype = intensity_dtype(stored, slope, intercept)
+    if dtype.kind != "i" or dtype == stored:
+        return dtype
+    # The header bounds the values: a 12-bit CT with intercept -1024 needs 16 bits and no more.
+    low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if is_signed else (0, (1 << bits) - 1)
+    ends = [low * slope + intercept, high * slope + intercept]
+    if min(ends) >= -32768 and max(ends) <= 32767:
+        return np.dtype(np.int16)
+    return dtype
+
+
+class PixelReader:
+    """Reads slices; keeps the last file open in memory, so that its frames are parsed once."""
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+        self._frames: np.ndarray | None = None
+
+    def read(self, item: SliceHeader) -> np.ndarray:
+        """Return the stored values of a slice, (rows, columns).
+
+        Raises
+        ------
+        ReadError
+            They are missing, damaged or cannot be decoded.
+        """
+        if item.path != self._path or self._frames is None:
+            dataset = load_dataset(item.path, with_pixels=True)
+            try:
+                frames = _frames(dataset)
+            except PARSE_ERRORS as error:
+                if isinstance(error, ReadError):
+                    raise
+                raise ReadError(
+                    "The pixels of a DICOM slice are damaged. Copy or export the series again."
+                ) from error
+            self._frames, self._path = frames, item.path
+        if self._frames.shape[1:] != (item.rows, item.columns) or item.frame >= len(self._frames):
+            raise ReadError("A DICOM slice does not have the size that its header gives.")
+        return self._frames[item.frame]
+
+
+def _frames(dataset: Dataset) -> np.ndarray:
+    """Return the stored values of all frames, (n, rows, columns), in native byte order."""
+    n = int(dataset.get("NumberOfFrames") or 1)
+    rows, columns = int(dataset.Rows), int(dataset.Columns)
+    check_size((columns, rows, n), int(dataset.BitsAllocated) // 8)
+    if "PixelData" not in dataset:
+        raise ReadError("A DICOM slice has no pixels (only its header was copied).")
+    syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
+    if syntax is not None and syntax.is_encapsulated:
+        return _decoded(dataset, n)
+    bits = int(dataset.BitsAllocated)
+    is_big = syntax is not None and not syntax.is_little_endian
+    dtype = np.dtype(f"{'>' if is_big else '<'}u{bits // 8}")
+    needed = n * rows * columns * dtype.itemsize
+    if len(dataset.PixelData) < needed:
+        raise ReadError(
+            f"A DICOM slice is incomplete: {needed} bytes of pixels are needed, "
+            f"{len(dataset.PixelData)} are there. Copy or export the series again."
+        )
+    stored = np.frombuffer(dataset.PixelData, dtype, count=n * rows * columns)
+    return _meaningful_bits(stored.reshape(n, rows, columns), dataset)
+
+
+def _meaningful_bits(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """Return the stored bits as numbers: bits beyond the stored ones may hold anything."""
+    allocated, bits = int(dataset.BitsAllocated), int(dataset.get("BitsStored") or 0)
+    bits = bits or allocated
+    high = int(dataset.get("HighBit", bits - 1))
+    if not (1 <= bits <= allocated and bits - 1 <= high < allocated):
+        raise ReadError(
+            f"The DICOM header is damaged: {bits} bits up to bit {high} of {allocated}."
+        )
+    values = stored.astype(stored.dtype.newbyteorder("="), copy=False)
+    left = allocated - 1 - high
+    kind = "i" if int(dataset.get("PixelRepresentation") or 0) == 1 else "u"
+    if bits < allocated:
+        values = values << values.dtype.type(left)
+        values = values.view(f"{kind}{allocated // 8}")
+        return values >> values.dtype.type(allocated - bits)
+    return values.view(f"{kind}{allocated // 8}")
+
+
+def _decoded(dataset: Dataset, n_frames: int) -> np.ndarray:
+    """Return the values of compressed frames, decoded by GDCM.
+
+    GDCM gets a file that holds nothing but the pixels and how they are stored, one per frame: it
+    then neither rescales nor reorders anything.
+    """
+    import pydicom
+    import SimpleITK as sitk
+    from pydicom.encaps import encapsulate, generate_frames
+
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    bare = pydicom.Dataset()
+    for name in (
+        "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated",
+        "BitsStored", "HighBit", "PixelRepresentation",
+    ):  # fmt: skip
+        if name in dataset:
+            setattr(bare, name, dataset[name].value)
+    bare.SOPClassUID = pydicom.uid.CTImageStorage
+    bare.SOPInstanceUID = pydicom.uid.generate_uid()
+    bare.file_meta = pydicom.dataset.FileMetaDataset()
+    bare.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
+    bare.file_meta.MediaStorageSOPClassUID = bare.SOPClassUID
+    bare.file_meta.MediaStorageSOPInstanceUID = bare.SOPInstanceUID
+    frames = []
+    with tempfile.TemporaryDirectory(prefix="maskwright-") as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        path = Path(folder, "frame.dcm")
+        for frame in generate_frames(dataset.PixelData, number_of_frames=n_frames):
+            bare.PixelData = encapsulate([frame])
+            bare["PixelData"].is_undefined_length = True
+            bare.save_as(path, enforce_file_format=True)
+            image = sitk.ReadImage(str(path), imageIO="GDCMImageIO")
+            frames.append(sitk.GetArrayFromImage(image)[0])
+    if len(frames) != n_frames:
+        raise ReadError(f"The DICOM file says {n_frames} frames and holds {len(frames)}.")
+    return np.stack(frames)
