@@ -1,0 +1,202 @@
+"""The import table, executed: who may import what, and what never gets loaded by the way."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+# The longest matching prefix of a file's path wins. The standard library is allowed
+# everywhere, except the modules in THREADS, which have to be named.
+MAY_IMPORT = {
+    "app/__init__.py": set(),
+    "app/core": {"app.core", "numpy"},
+    "app/io": {"app.core", "app.io", "numpy", "SimpleITK", "pydicom"},
+    "app/exporters": {"app.core", "app.io", "app.exporters", "numpy", "SimpleITK", "pydicom"},
+    "app/exporting.py": {"app.core", "app.io", "app.exporters"},
+    "app/tools": {"app.core", "app.tools", "app.session", "numpy"},
+    "app/settings.py": {"app.core", "platformdirs"},
+    "app/session.py": {
+        "app",
+        "app.core",
+        "app.io",
+        "app.exporting",
+        "app.notices",
+        "app.prompting",
+        "app.settings",
+        "models",
+        "numpy",
+    },
+    "app/prompting.py": {"app.core", "app.notices", "models", "numpy"},
+    "app/notices.py": {"app.core", "numpy"},
+    "app/jobs.py": {"app.core", "PySide6.QtCore", "threading", "queue"},
+    "app/cli": {"app", "models", "resources", "numpy", "typer", "rich"},
+    "app/ui": {
+        "app",
+        "app.core",
+        "app.session",
+        "app.notices",
+        "app.tools",
+        "app.settings",
+        "app.ui",
+        "models.base",
+        "resources",
+        "numpy",
+        "PySide6",
+        "pyqtgraph",
+    },
+    "models": {
+        "app.core",
+        "models",
+        "resources",
+        "numpy",
+        "scipy",
+        "openvino",
+        "safetensors",
+        "segment_anything",
+        "torch",
+    },
+    "models/base.py": {"app.core", "models.base", "models.runtime", "numpy"},
+    "models/networks": {"models.networks", "segment_anything", "torch"},
+    "models/training": {"app.core", "models", "numpy", "safetensors", "scipy", "torch", "monai"},
+    "resources": {"resources"},
+    "resources/samples": {"numpy", "scipy", "SimpleITK"},
+    "main.py": {"app", "models", "PySide6", "torch"},
+}
+# `app` alone stands for everything in it only where a whole layer above builds on it.
+WHOLE_APP = {"app/cli", "main.py"}
+THREADS = {"threading", "queue", "concurrent", "multiprocessing", "asyncio", "_thread"}
+QT_THREADS = re.compile(r"\b(QThread|QRunnable|QThreadPool)\b")
+SOURCES = sorted(
+    path
+    for name in ("app", "models", "resources", "main.py")
+    for path in [REPOSITORY / name, *(REPOSITORY / name).rglob("*.py")]
+    if path.suffix == ".py" and path.is_file()
+)
+
+
+def _rule(name: str) -> str:
+    """Return the longest prefix in the table that covers a file, or an empty string."""
+    covering = [
+        prefix
+        for prefix in MAY_IMPORT
+        if name in {prefix, f"{prefix}.py"} or name.startswith((f"{prefix}/", f"{prefix}_"))
+    ]
+    return max(covering, key=len, default="")
+
+
+def _imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Yield (dotted name, line) of each import; `from a import b` counts as a.b.
+
+    What stands under ``if TYPE_CHECKING`` counts too: a layer's types are part of its contract.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def _is_allowed(imported: str, rule: str) -> bool:
+    root = imported.partition(".")[0]
+    allowed = MAY_IMPORT[rule]
+    if root in sys.stdlib_module_names and root not in THREADS:
+        return True
+    for prefix in allowed:
+        if prefix == "app" and rule not in WHOLE_APP:
+            if imported.startswith("app.__"):  # only the version
+                return True
+        elif imported == prefix or imported.startswith(f"{prefix}."):
+            return True
+    return False
+
+
+def test_there_is_something_to_check():
+    assert len(SOURCES) > 20
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(REPOSITORY).as_posix())
+def test_imports_follow_the_table(path: Path):
+    name = path.relative_to(REPOSITORY).as_posix()
+    rule = _rule(name)
+    assert rule, f"{name} has no line in MAY_IMPORT"
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    wrong = [f"line {n}: {what}" for what, n in _imports(tree) if not _is_allowed(what, rule)]
+    assert not wrong, f"{name} (rule {rule!r}) imports {'; '.join(wrong)}"
+
+
+@pytest.mark.parametrize(
+    ("name", "imported", "expected"),
+    [
+        ("app/core/geometry.py", "numpy", True),
+        ("app/core/geometry.py", "SimpleITK", False),
+        ("app/core/geometry.py", "threading", False),
+        ("app/session.py", "app.ui.main_window", False),
+        ("app/session.py", "app.__version__", True),
+        ("app/ui/slice_view.py", "models.base.ModelSpec", True),
+        ("app/ui/slice_view.py", "models.engine", False),
+        ("app/ui/slice_view.py", "torch", False),
+        ("app/cli.py", "app.io.reader", True),
+        ("models/base.py", "torch", False),
+        ("models/networks/vnet.py", "models.engine", False),
+        ("app/jobs.py", "threading", True),
+    ],
+)
+def test_the_table_says_what_it_should(name, imported, expected):
+    assert _is_allowed(imported, _rule(name)) is expected
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(REPOSITORY).as_posix())
+def test_qt_threads_are_named_in_one_file_only(path: Path):
+    if path == REPOSITORY / "app" / "jobs.py":
+        return
+    assert not QT_THREADS.search(path.read_text(encoding="utf-8"))
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _loaded_by(*modules: str) -> set[str]:
+    """Return the top-level packages that a fresh interpreter holds after importing modules."""
+    code = (
+        f"import {', '.join(modules)}\n"
+        "import sys\n"
+        "sys.stdout.write(' '.join({name.partition('.')[0] for name in sys.modules}))"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 0, finished.stderr
+    return set(finished.stdout.split())
+
+
+def test_core_loads_numpy_alone():
+    core = [_module(path) for path in SOURCES if path.is_relative_to(REPOSITORY / "app" / "core")]
+    heavy = {"PySide6", "SimpleITK", "openvino", "pydicom", "scipy", "torch"}
+    assert not _loaded_by(*core) & heavy
+
+
+@pytest.mark.parametrize("module", ["app.session", "models.base", "models.engine"])
+def test_neither_qt_nor_torch_comes_along(module):
+    assert not _loaded_by(module) & {"PySide6", "torch"}
+
+
+def test_the_command_line_starts_without_qt_and_torch():
+    assert not _loaded_by("app.cli") & {"PySide6", "torch", "openvino"}
+
+
+def test_a_release_has_one_version():
+    from app import __version__
+
+    assert re.fullmatch(r"\d+\.\d+\.\d+", __version__)
+    text = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+    assert 'attr = "app.__version__"' in text
+    assert __version__ not in text
