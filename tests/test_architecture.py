@@ -63,7 +63,7 @@ MAY_IMPORT = {
         "segment_anything",
         "torch",
     },
-    "models/base.py": {"app.core", "models.base", "models.runtime", "numpy"},
+    "models/base.py": {"app.core", "models.base", "models.cache", "models.runtime", "numpy"},
     "models/networks": {"models.networks", "segment_anything", "torch"},
     "models/training": {"app.core", "models", "numpy", "safetensors", "scipy", "torch", "monai"},
     "resources": {"resources"},
