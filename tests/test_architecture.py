@@ -67,7 +67,7 @@ MAY_IMPORT = {
     "models/networks": {"models.networks", "segment_anything", "torch"},
     "models/training": {"app.core", "models", "numpy", "safetensors", "scipy", "torch", "monai"},
     "resources": {"resources"},
-    "resources/samples": {"numpy", "scipy", "SimpleITK"},
+    "resources/samples": {"resources.samples", "numpy", "scipy", "SimpleITK"},
     "main.py": {"app", "models", "PySide6", "torch"},
 }
 # `app` alone stands for everything in it only where a whole layer above builds on it.
