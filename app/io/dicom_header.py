@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import logging
 import os
+import struct
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,12 +44,19 @@ _PHASES = (
 MAX_FILES = 20_000
 
 
-# What pydicom raises on damaged files, as found by feeding it such; nothing of it is a fault of
-# this program, and any of it means the same.
-PARSE_ERRORS = (
-    AttributeError, EOFError, IndexError, KeyError, LookupError, NotImplementedError, OSError,
-    OverflowError, RecursionError, RuntimeError, TypeError, ValueError, MemoryError,
-)  # fmt: skip
+@cache
+def parse_errors() -> tuple[type[Exception], ...]:
+    """Return what pydicom raises on damaged files, as found by feeding it such.
+
+    None of it is a fault of this program, and all of it means the same.
+    """
+    from pydicom.errors import BytesLengthException, InvalidDicomError
+
+    return (
+        AttributeError, EOFError, LookupError, MemoryError, NotImplementedError, OSError,
+        OverflowError, RecursionError, RuntimeError, TypeError, ValueError, struct.error,
+        zlib.error, BytesLengthException, InvalidDicomError,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,22 +184,35 @@ def load_dataset(path: Path, *, with_pixels: bool) -> Dataset:
 
     import pydicom
 
+    # Odd values are judged here; what pydicom thinks of them must not reach the terminal.
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
     try:
-        # Odd values are judged here; what pydicom thinks of them must not reach the terminal.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             dataset = pydicom.dcmread(
                 path,
                 force=True,
                 stop_before_pixels=not with_pixels,
-                specific_tags=None if with_pixels else list(_TAGS),
+                specific_tags=[*_TAGS, "PixelData"] if with_pixels else list(_TAGS),
             )
-            # Values are parsed when they are first read: do it here, where failing is expected.
-            for element in dataset.iterall():
-                _ = element.value
-    except PARSE_ERRORS as error:
+            _drop_unreadable(dataset)
+    except parse_errors() as error:
         raise ReadError("The DICOM file is damaged. Copy or export it again.") from error
     return dataset
+
+
+def _drop_unreadable(dataset: Dataset) -> None:
+    """Remove values that do not parse: then they are missing, and only needed ones are missed."""
+    for tag in list(dataset.keys()):
+        try:
+            # Values are parsed when they are first read.
+            element = dataset[tag]
+            items = element.value if element.VR == "SQ" else []
+        except parse_errors():
+            del dataset[tag]
+            continue
+        for item in items:
+            _drop_unreadable(item)
 
 
 def _read_file(path: Path) -> list[SliceHeader] | Refused:
@@ -203,7 +226,7 @@ def _read_file(path: Path) -> list[SliceHeader] | Refused:
             return common.slices()
         except ReadError as error:
             return common.refused(str(error))
-    except PARSE_ERRORS:
+    except parse_errors():
         return Refused(path, "", "", "", "", "The DICOM header is damaged. Copy it again.")
 
 
@@ -332,10 +355,10 @@ class _Groups:
         values = _values(self.value(sequence, name))
         if not values:
             return None
-        numbers = np.array([float(v) for v in values], np.float64)
-        if numbers.shape != (count,) or not np.isfinite(numbers).all():
+        numbers = [_number(v) for v in values]
+        if len(numbers) != count or None in numbers:
             return None
-        return numbers
+        return np.array(numbers, np.float64)
 
     def number(self, sequence: str, name: str) -> float | None:
         return _number(self.value(sequence, name))
@@ -390,5 +413,8 @@ def _number(value: Any) -> float | None:
     values = _values(value)
     if len(values) != 1:
         return None
-    number = float(values[0])
-    return number if np.isfinite(number) else None
+    try:
+        number = float(values[0])
+    except (TypeError, ValueError):
+        return None
+    return number if abs(number) < 1e12 else None

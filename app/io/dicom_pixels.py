@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +15,7 @@ import numpy as np
 from app.core.errors import ReadError
 from app.core.tasks import JobContext
 from app.core.volume import Modality, Volume
-from app.io.dicom_header import PARSE_ERRORS, SliceHeader, load_dataset
+from app.io.dicom_header import SliceHeader, load_dataset, parse_errors
 from app.io.dicom_series import Series
 from app.io.grid_file import check_size, check_spacing, converted, intensity_dtype, narrowed
 from app.io.itk_bridge import to_file_array
@@ -89,7 +92,7 @@ class PixelReader:
             dataset = load_dataset(item.path, with_pixels=True)
             try:
                 frames = _frames(dataset)
-            except PARSE_ERRORS as error:
+            except parse_errors() as error:
                 if isinstance(error, ReadError):
                     raise
                 raise ReadError(
@@ -175,8 +178,27 @@ def _decoded(dataset: Dataset, n_frames: int) -> np.ndarray:
             bare.PixelData = encapsulate([frame])
             bare["PixelData"].is_undefined_length = True
             bare.save_as(path, enforce_file_format=True)
-            image = sitk.ReadImage(str(path), imageIO="GDCMImageIO")
+            with _quiet_stderr():
+                image = sitk.ReadImage(str(path), imageIO="GDCMImageIO")
             frames.append(sitk.GetArrayFromImage(image)[0])
     if len(frames) != n_frames:
         raise ReadError(f"The DICOM file says {n_frames} frames and holds {len(frames)}.")
     return np.stack(frames)
+
+
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Keep what C libraries print about damaged images off the terminal.
+
+    WORKAROUND(SimpleITK 2.5): OpenJPEG inside GDCM prints to the stream itself, whatever ITK's
+    own switch says. Remove when `SetGlobalWarningDisplay` silences it.
+    """
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

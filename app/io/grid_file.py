@@ -243,7 +243,7 @@ class _Stream(Protocol):
     def read(self, n_bytes: int, /) -> bytes: ...
 
 
-class _Unpacker:
+class Unpacker:
     """A compressed stream, read forward. Several gzip members in a row count as one stream."""
 
     def __init__(self, raw: BinaryIO, compression: str) -> None:
@@ -255,6 +255,11 @@ class _Unpacker:
     def _start(self) -> Any:  # the two decompressors share no public base
         # 32 + 15: gzip or zlib, told apart by their first bytes.
         return bz2.BZ2Decompressor() if self._is_bzip2 else zlib.decompressobj(32 + 15)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the stream was read to its end, and its check sum was right."""
+        return bool(self._unpack.eof)
 
     def read(self, n_bytes: int, /) -> bytes:
         """Return up to ``n_bytes``; fewer only at the end of the stream."""
@@ -292,7 +297,7 @@ class _Unpacker:
 
 def open_stream(raw: BinaryIO, compression: str) -> _Stream:
     """Return a stream of unpacked bytes from where ``raw`` stands."""
-    return _Unpacker(raw, compression) if compression else raw
+    return Unpacker(raw, compression) if compression else raw
 
 
 def _check_length(header: GridHeader) -> None:
@@ -337,9 +342,9 @@ def _read_voxels(
                     )
                 stored = np.frombuffer(block, header.dtype).reshape(n_j, n_i)
                 slices_kji[k] = converted(stored, header.slope, header.intercept, dtype)
-            if header.compression:
-                # The check sum stands at the end of the stream; reading on verifies it.
-                stream.read(1)
+            # The check sum stands at the end of the stream; reading on verifies it.
+            if isinstance(stream, Unpacker) and not stream.read(1) and not stream.is_complete:
+                raise ReadError("The file is incomplete: its end is missing. Copy it again.")
     except (zlib.error, EOFError, ValueError) as error:
         raise ReadError("The compressed voxels are damaged. Copy or export it again.") from error
     return narrowed(voxels)

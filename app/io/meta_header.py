@@ -33,7 +33,10 @@ def read_meta_header(path: Path) -> GridHeader:
     """
     fields, offset = _fields(path)
     n_axes = int(_numbers(fields, "NDims", 1)[0])
-    sizes = [int(n) for n in _numbers(fields, "DimSize", max(n_axes, 1))]
+    listed = _numbers(fields, "DimSize", max(n_axes, 1))
+    if not all(float(n).is_integer() for n in listed):
+        raise ReadError(f"The header gives a size of {fields['DimSize'][:60]} voxels.")
+    sizes = [int(n) for n in listed]
     plain = " x ".join(map(str, sizes))
     if fields.get("ElementNumberOfChannels", "1") != "1":
         raise ReadError(

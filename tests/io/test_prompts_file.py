@@ -138,10 +138,10 @@ class TestMillimetres:
     def test_flat_box_lies_on_one_slice_of_an_oblique_file(self):
         grid = file_geometry(SIZE_IJK, file_affine("LPS", oblique_deg=(4.0, 3.0, 0.0)))
         volume = Volume(np.zeros(grid.shape_zyx, np.uint8), grid)
-        centre = grid.index_to_lps([6, 10, 12])
+        centre, half = grid.index_to_lps([6, 10, 12]), np.array([3, 3, 0])
         entry = {
             "label": "a", "kind": "box",
-            "start_lps_mm": list(centre - (3, 3, 0)), "stop_lps_mm": list(centre + (3, 3, 0)),
+            "start_lps_mm": list(centre - half), "stop_lps_mm": list(centre + half),
         }  # fmt: skip
         (prompt,) = parse(entry, volume=volume).prompts
         assert (prompt.axis, prompt.slice_index, prompt.is_3d) == (AXIAL, 6, False)
@@ -336,7 +336,8 @@ def test_contradictions_are_named(entries: tuple[dict[str, Any], ...], sentence:
     "text",
     ["", "[]", "{", '{"version": 2, "prompts": []}', '{"version": true, "prompts": [{}]}',
      '{"version": 1}', '{"version": 1, "prompts": []}', '{"version": 1, "prompts": {}}',
-     '{"version": 1, "labels": 3, "prompts": [{}]}', '{"version": 1, "labels": [3], "prompts": [1]}',
+     '{"version": 1, "labels": 3, "prompts": [{}]}',
+     '{"version": 1, "labels": [3], "prompts": [1]}',
      "[" * 100_000, '{"version": 1, "window": [1], "prompts": [1]}'],
 )  # fmt: skip
 def test_files_that_are_no_prompts(tmp_path: Path, text: str):

@@ -1,0 +1,104 @@
+"""Damaged files: hundreds of cut and altered inputs give a sentence, and nothing else."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from pydicom.uid import RLELossless
+
+from app.core.errors import ReadError
+from app.io.reader import read_volume, scan
+from tests.io.files import dicom_slice, nifti_bytes, write_dicom, write_image
+from tests.phantoms import file_affine
+
+N_MUTATIONS = 120
+
+
+def mutations(content: bytes, seed: int, n: int = N_MUTATIONS) -> Iterator[bytes]:
+    """Yield altered copies: cut, with bytes set, bits flipped, blocks moved or repeated.
+
+    Half of the changes fall into the first 400 bytes, where headers are.
+    """
+    rng = np.random.default_rng(seed)
+    for number in range(n):
+        altered = bytearray(content)
+        for _ in range(int(rng.integers(1, 4))):
+            head = bool(rng.integers(2))
+            at = int(rng.integers(0, min(400, len(altered)) if head else len(altered)))
+            kind = number % 5
+            if kind == 0:
+                del altered[at:]
+            elif kind == 1:
+                altered[at] = int(rng.choice([0, 1, 9, 32, 45, 48, 57, 127, 128, 255]))
+            elif kind == 2:
+                altered[at] ^= 1 << int(rng.integers(8))
+            elif kind == 3:
+                block = altered[at : at + int(rng.integers(1, 40))]
+                altered[at:at] = block
+            else:
+                del altered[at : at + int(rng.integers(1, 12))]
+            if not altered:
+                break
+        yield bytes(altered)
+
+
+def samples(folder: Path) -> dict[str, bytes]:
+    """Return a good file of each kind by its name."""
+    voxels = (np.arange(6 * 7 * 8).reshape(6, 7, 8) % 97).astype("i2")
+    found = {"a.nii": nifti_bytes(voxels), "b.nii.gz": gzip.compress(nifti_bytes(voxels))}
+    for name in ("c.nrrd", "d.mha"):
+        path = write_image(folder / name, voxels, file_affine("RAI"))
+        found[name] = path.read_bytes()
+        image = sitk.ReadImage(str(path))
+        sitk.WriteImage(image, str(path), useCompression=True)
+        found["z" + name] = path.read_bytes()
+        path.unlink()
+    (path,) = write_dicom(folder / "good", [dicom_slice(0)]).iterdir()
+    found["e.dcm"] = path.read_bytes()
+    packed = dicom_slice(0)
+    packed.compress(RLELossless, generate_instance_uid=False)
+    packed.save_as(path, enforce_file_format=True)
+    found["f.dcm"] = path.read_bytes()
+    return found
+
+
+def refusal(read: Callable[[Path], object], path: Path) -> str | None:
+    """Return why a file is refused; None if it opens. Anything but a refusal goes through."""
+    try:
+        read(path)
+    except ReadError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize(
+    "name", ["a.nii", "b.nii.gz", "c.nrrd", "zc.nrrd", "d.mha", "zd.mha", "e.dcm", "f.dcm"]
+)
+def test_damaged_files_are_refused_with_a_sentence(tmp_path: Path, capfd, name: str):
+    content = samples(tmp_path)[name]
+    path = tmp_path / name
+    path.write_bytes(content)
+    read_volume(path)
+    n_refused = 0
+    for altered in mutations(content, seed=len(name)):
+        path.write_bytes(altered)
+        for read in (scan, read_volume):
+            sentence = refusal(read, path)
+            n_refused += read is read_volume and sentence is not None
+            assert sentence is None or sentence.endswith("."), sentence
+    # Cutting alone, a fifth of the changes, has to show.
+    assert n_refused >= N_MUTATIONS // 6
+    assert capfd.readouterr() == ("", "")
+
+
+def test_damaged_series_are_refused_with_a_sentence(tmp_path: Path):
+    folder = write_dicom(tmp_path / "s", [dicom_slice(k) for k in range(4)])
+    path = sorted(folder.iterdir())[1]
+    for altered in mutations(path.read_bytes(), seed=3, n=60):
+        path.write_bytes(altered)
+        assert refusal(read_volume, folder) != ""
