@@ -1,0 +1,1 @@
+from tests.fake_model import bright_model  # noqa: F401
