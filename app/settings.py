@@ -1,0 +1,116 @@
+"""What the program remembers between starts: typed, versioned JSON in the user's folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+import platformdirs
+
+logger = logging.getLogger(__name__)
+
+VERSION = 1
+MAX_RECENT = 12
+_APP = "maskwright"
+
+
+def _user_dir(kind: str, default: str) -> Path:
+    home = os.environ.get("MASKWRIGHT_HOME")
+    return Path(home) / kind if home else Path(default)
+
+
+def user_config_dir() -> Path:
+    """Return the folder of settings; ``MASKWRIGHT_HOME`` overrides it."""
+    return _user_dir("config", platformdirs.user_config_dir(_APP, appauthor=False))
+
+
+def user_data_dir() -> Path:
+    """Return the folder of imported models; ``MASKWRIGHT_HOME`` overrides it."""
+    return _user_dir("data", platformdirs.user_data_dir(_APP, appauthor=False))
+
+
+def user_cache_dir() -> Path:
+    """Return the folder of what can be computed again; ``MASKWRIGHT_HOME`` overrides it."""
+    return _user_dir("cache", platformdirs.user_cache_dir(_APP, appauthor=False))
+
+
+@dataclass
+class Settings:
+    """Everything that is remembered. Unknown or damaged entries of the file are left out.
+
+    Attributes
+    ----------
+    mouse_scheme : "pacs", "research" or ""
+        What the right button does; empty until the user was asked.
+    recent_files : list of str
+        Newest first.
+    window_geometry, window_state : str
+        Base64 of what Qt saves.
+    shortcuts : dict of action id to shortcut
+    """
+
+    mouse_scheme: str = ""
+    recent_files: list[str] = field(default_factory=list)
+    window_geometry: str = ""
+    window_state: str = ""
+    overlay_opacity: float = 0.45
+    outline: bool = True
+    last_folder: str = ""
+    device: str = "auto"
+    model_id: str = ""
+    shortcuts: dict[str, str] = field(default_factory=dict)
+    undo_megabytes: int = 256
+    cache_megabytes: int = 512
+
+    def add_recent(self, path: Path) -> None:
+        """Put a file or folder at the head of the recent ones, and save."""
+        text = str(Path(path).absolute())
+        self.recent_files = [text, *(p for p in self.recent_files if p != text)][:MAX_RECENT]
+        self.last_folder = str(Path(text).parent)
+        self.save()
+
+    def save(self, path: Path | None = None) -> None:
+        """Write the settings; a folder that cannot be written is only logged."""
+        path = path or settings_path()
+        text = json.dumps({"version": VERSION, **asdict(self)}, indent=1)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(
+                "w", dir=path.parent, delete=False, encoding="utf-8"
+            ) as file:
+                file.write(text)
+            os.replace(file.name, path)
+        except OSError as error:
+            logger.info("The settings cannot be saved: %s", error)
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> Settings:
+        """Return the saved settings, or the defaults where they are missing or damaged."""
+        path = path or settings_path()
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return cls()
+        except (OSError, ValueError) as error:
+            logger.info("The settings cannot be read, using defaults: %s", error)
+            return cls()
+        settings = cls()
+        if not isinstance(stored, dict):
+            return settings
+        for item in fields(cls):
+            value = stored.get(item.name)
+            default = getattr(settings, item.name)
+            is_number = isinstance(default, float) and type(value) is int
+            if type(value) is type(default) or is_number:
+                setattr(settings, item.name, value)
+        settings.recent_files = [p for p in settings.recent_files if isinstance(p, str)]
+        return settings
+
+
+def settings_path() -> Path:
+    """Return the file of the settings."""
+    return user_config_dir() / "settings.json"
