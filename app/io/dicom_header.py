@@ -255,7 +255,7 @@ class _Common:
             raise ReadError(f"The file is a {self.class_name}, which holds no image.")
         samples = int(dataset.get("SamplesPerPixel") or 1)
         photometric = str(dataset.get("PhotometricInterpretation") or "MONOCHROME2")
-        if samples != 1 or not photometric.startswith("MONOCHROME"):
+        if samples != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
             raise ReadError(
                 f"The image is in colour ({photometric}, {samples} values for each pixel); "
                 "only grey values can be opened."
@@ -265,6 +265,10 @@ class _Common:
                 f"The image stores {dataset.get('BitsAllocated')} bits for each pixel (it is a "
                 f"{self.class_name}); 8, 16 or 32 can be opened."
             )
+        allocated = int(dataset.get("BitsAllocated") or 16)
+        bits = int(dataset.get("BitsStored") or allocated)
+        if not 1 <= bits <= allocated:
+            raise ReadError(f"The DICOM header is damaged: {bits} of {allocated} bits are used.")
         frames = dataset.get("PerFrameFunctionalGroupsSequence")
         n_frames = int(dataset.get("NumberOfFrames") or 1)
         if frames is not None and len(frames):

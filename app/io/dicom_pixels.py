@@ -15,6 +15,7 @@ import numpy as np
 from app.core.errors import ReadError
 from app.core.tasks import JobContext
 from app.core.volume import Modality, Volume
+from app.io.compressed_frame import check_frame
 from app.io.dicom_header import SliceHeader, load_dataset, parse_errors
 from app.io.dicom_series import Series
 from app.io.grid_file import check_size, check_spacing, converted, intensity_dtype, narrowed
@@ -23,6 +24,7 @@ from app.io.itk_bridge import to_file_array
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+RLE_LOSSLESS = "1.2.840.10008.1.2.5"
 _MODALITIES = {"CT": Modality.CT, "MR": Modality.MR}
 
 
@@ -112,6 +114,8 @@ def _frames(dataset: Dataset) -> np.ndarray:
     if "PixelData" not in dataset:
         raise ReadError("A DICOM slice has no pixels (only its header was copied).")
     syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
+    if syntax == RLE_LOSSLESS:
+        return _meaningful_bits(_unpacked_rle(dataset, n), dataset)
     if syntax is not None and syntax.is_encapsulated:
         return _decoded(dataset, n)
     bits = int(dataset.BitsAllocated)
@@ -146,6 +150,18 @@ def _meaningful_bits(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
     return values.view(f"{kind}{allocated // 8}")
 
 
+def _unpacked_rle(dataset: Dataset, n_frames: int) -> np.ndarray:
+    """Return run-length coded frames; here, because GDCM divides by zero on damaged ones."""
+    from pydicom.pixels import get_decoder
+    from pydicom.uid import RLELossless
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        stored, _ = get_decoder(RLELossless).as_array(dataset, raw=True)
+    shape = (n_frames, int(dataset.Rows), int(dataset.Columns))
+    return stored.reshape(shape).view(f"u{stored.itemsize}")
+
+
 def _decoded(dataset: Dataset, n_frames: int) -> np.ndarray:
     """Return the values of compressed frames, decoded by GDCM.
 
@@ -175,6 +191,7 @@ def _decoded(dataset: Dataset, n_frames: int) -> np.ndarray:
         warnings.simplefilter("ignore")
         path = Path(folder, "frame.dcm")
         for frame in generate_frames(dataset.PixelData, number_of_frames=n_frames):
+            check_frame(frame, bare.Rows, bare.Columns)
             bare.PixelData = encapsulate([frame])
             bare["PixelData"].is_undefined_length = True
             bare.save_as(path, enforce_file_format=True)

@@ -231,7 +231,9 @@ def intensity_dtype(stored: np.dtype, slope: float, intercept: float) -> np.dtyp
         if stored.itemsize == 8:
             return np.dtype(np.int32)
         return stored.newbyteorder("=")
-    if float(slope).is_integer() and float(intercept).is_integer():
+    is_whole = float(slope).is_integer() and float(intercept).is_integer()
+    # Larger factors come from damaged headers, and would leave 64 bits on the way.
+    if is_whole and stored.itemsize <= 4 and abs(slope) <= 1 << 16 and abs(intercept) <= 1 << 31:
         return np.dtype(np.int32)
     return np.dtype(np.float32)
 

@@ -93,6 +93,38 @@ def test_rle(tmp_path: Path):
     assert "RLE" in scan(tmp_path / "s")[0].transfer_syntax
 
 
+def compressed(dataset: pydicom.Dataset, compressor: str, folder: Path) -> pydicom.Dataset:
+    """Return the dataset with its pixels compressed by GDCM."""
+    image = sitk.GetImageFromArray(dataset.pixel_array[None])
+    writer = sitk.ImageFileWriter()
+    writer.SetFileName(str(folder / "compressed.dcm"))
+    writer.SetImageIO("GDCMImageIO")
+    writer.SetUseCompression(True)
+    writer.SetCompressor(compressor)
+    writer.Execute(image)
+    other = pydicom.dcmread(folder / "compressed.dcm")
+    for name in ("PixelData", "BitsStored", "HighBit"):
+        dataset[name] = other[name]
+    dataset.file_meta.TransferSyntaxUID = other.file_meta.TransferSyntaxUID
+    return dataset
+
+
+@pytest.mark.parametrize("compressor", ["JPEG", "JPEG2000"])
+def test_jpeg(tmp_path: Path, compressor: str):
+    datasets = [compressed(dicom_slice(k), compressor, tmp_path) for k in range(3)]
+    folder = write_dicom(tmp_path / "s", datasets)
+    assert compressor.replace("G2", "G 2") in scan(folder)[0].transfer_syntax
+    assert np.array_equal(read_volume(folder).voxels[1], stored_pixels(1) - 1024)
+
+
+@pytest.mark.parametrize("compressor", ["JPEG", "JPEG2000"])
+def test_compressed_frames_of_another_size_are_refused_before_decoding(tmp_path, compressor):
+    dataset = compressed(dicom_slice(0), compressor, tmp_path)
+    dataset.Rows = 9
+    text = refusal(write_dicom(tmp_path / "s", [dataset]))
+    assert "are 10 x 8 with 1 values each, and its header says 10 x 9" in text
+
+
 def test_signed_values_with_spare_bits(tmp_path: Path):
     values = np.arange(-40, 40).reshape(8, 10)
     # Twelve bits are stored; the four above hold an overlay that is no part of the value.
@@ -258,7 +290,7 @@ def test_tilted_and_uneven_scanner_series_is_refused_with_its_numbers(shared_dat
          "Ultrasound Multi-frame Image Storage of 3 frames and does not say where"),
         ({"PixelData": b"12"}, "160 bytes of pixels are needed, 2 are there"),
         ({"Rows": 5000, "Columns": 5000}, "50000000 bytes of pixels are needed"),
-        ({"BitsStored": 17}, "17 bits"),
+        ({"BitsStored": 17}, "17 of 16 bits"),
     ],
 )  # fmt: skip
 def test_image_refusals(tmp_path: Path, more: dict, words: str):

@@ -160,6 +160,8 @@ def test_nifti_scaling(tmp_path: Path):
     fraction = read_volume(nifti(tmp_path, scl=(SCALING, "2f", (0.5, 1.0))))
     assert fraction.voxels.dtype == np.float32
     assert fraction.voxels.max() == 0.5 * 119 + 1
+    huge = read_volume(nifti(tmp_path, scl=(SCALING, "2f", (2.0**80, 0.0))))
+    assert huge.voxels.max() == np.float32(119 * 2.0**80)
     unset = read_volume(nifti(tmp_path, scl=(SCALING, "2f", (0.0, 7.0))))
     assert unset.voxels.max() == 119
 
