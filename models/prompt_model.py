@@ -116,9 +116,9 @@ def build(installed: InstalledModel, device: Device, cache_dir: Path | None) -> 
         graph = installed.path.with_suffix(".xml")
         network = open_graph(graph, cache_dir=cache_dir)
         return EmbeddedModel(network, size, f"OpenVINO {cpu_precision()} on {device.name}")
-    from models.weights import load_network
+    from models.weights import load_prompt_unet
 
-    network = wrap_module(load_network(installed.path), device)
+    network = wrap_module(load_prompt_unet(installed), device)
     return EmbeddedModel(network, size, f"PyTorch fp16 on {device.name}")
 
 

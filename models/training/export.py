@@ -1,0 +1,102 @@
+"""From a checkpoint to what ships: fp16 weights, the graph that OpenVINO runs, the manifest.
+
+``python -m models.training.export CHECKPOINT --size 160`` writes all of it; a test proves that
+the graph and the PyTorch network give the same logits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+from models.networks.prompt_unet import N_INPUTS, prompt_unet
+from models.weights import sha256_of
+
+STEM = "embedded_prompt_unet"
+
+
+def export(
+    checkpoint: Path, out: Path, *, network_size: str, input_size: int, details: dict[str, object]
+) -> Path:
+    """Write weights, graph and manifest under ``out``; return the manifest's path.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        A training checkpoint; its averaged weights ("ema") are taken.
+    out : Path
+    network_size : "XS", "S" or "M"
+    input_size : int
+        Pixels per side in use.
+    details : dict
+        Goes into the manifest: training data, metrics and the like.
+    """
+    import openvino
+    from safetensors.torch import save_file
+
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["ema"]
+    # The shipped precision is half; the graph is made from the rounded weights, so both agree.
+    half = {
+        name: tensor.half().contiguous() if tensor.is_floating_point() else tensor
+        for name, tensor in state.items()
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    weights = out / f"{STEM}.safetensors"
+    save_file(half, weights)
+    network = prompt_unet(network_size)
+    network.load_state_dict(
+        {n: t.float() if t.is_floating_point() else t for n, t in half.items()}
+    )
+    network.eval()
+    example = torch.zeros(1, N_INPUTS, input_size, input_size)
+    with torch.no_grad():
+        graph = openvino.convert_model(network, example_input=example)
+    graph.reshape([1, N_INPUTS, input_size, input_size])
+    graph_path = weights.with_suffix(".xml")
+    openvino.save_model(graph, graph_path, compress_to_fp16=True)
+    entry: dict[str, object] = {
+        "id": "embedded",
+        "title": "Maskwright embedded",
+        "kind": "promptable",
+        "format": "prompt_unet",
+        "labels": [],
+        "file": weights.name,
+        "sha256": sha256_of(weights),
+        "bytes": weights.stat().st_size,
+        "graph": {
+            path.name: sha256_of(path) for path in (graph_path, graph_path.with_suffix(".bin"))
+        },
+        "licence": "Apache-2.0",
+        "size": network_size,
+        "input_size": input_size,
+        **details,
+    }
+    manifest = out / "manifest.json"
+    manifest.write_text(json.dumps({"version": 1, "models": [entry]}, indent=1) + "\n")
+    return manifest
+
+
+def main() -> None:
+    """Export a checkpoint from the command line."""
+    parser = argparse.ArgumentParser(description=export.__doc__)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("resources/weights"))
+    parser.add_argument("--network", default="S")
+    parser.add_argument("--size", type=int, default=160)
+    parser.add_argument("--details", type=Path, help="JSON that goes into the manifest.")
+    given = parser.parse_args()
+    details = json.loads(given.details.read_text()) if given.details else {}
+    export(
+        given.checkpoint,
+        given.out,
+        network_size=given.network,
+        input_size=given.size,
+        details=details,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""Weights on this machine: the manifest, their hashes, and networks made from them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.core.errors import WeightsError
+from models.base import InstalledModel, ModelKind
+from resources import resource_path
+
+if TYPE_CHECKING:
+    import torch
+
+logger = logging.getLogger(__name__)
+
+MANIFEST = "weights/manifest.json"
+
+
+def list_models() -> Mapping[str, InstalledModel]:
+    """Return the installed models by id.
+
+    Raises
+    ------
+    WeightsError
+        The manifest is missing or damaged.
+    """
+    path = resource_path(MANIFEST)
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))["models"]
+        models = [_installed(entry, path.parent) for entry in entries]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(
+            "The list of the models that ship with Maskwright cannot be read; install it again."
+        ) from error
+    return {model.id: model for model in models}
+
+
+def verify_model(model: InstalledModel) -> None:
+    """Compare a model's files with their hashes.
+
+    Raises
+    ------
+    WeightsError
+        A file is missing or differs.
+    """
+    expected = {model.path.name: model.sha256, **_extra_files(model)}
+    for name, sha256 in expected.items():
+        path = model.path.with_name(name)
+        if not path.exists():
+            raise WeightsError(f"“{model.title}”: the file {name} is missing; install it again.")
+        if sha256_of(path) != sha256:
+            raise WeightsError(
+                f"“{model.title}”: the file {name} is not the one that was installed (its "
+                "SHA-256 differs); install it again."
+            )
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_prompt_unet(model: InstalledModel) -> torch.nn.Module:
+    """Return the embedded network in eval mode, float32, on the CPU.
+
+    Raises
+    ------
+    WeightsError
+        The file is missing, damaged or holds another network.
+    """
+    import safetensors
+    import safetensors.torch
+
+    from models.networks.prompt_unet import prompt_unet
+
+    network = prompt_unet(str(model.details.get("size", "S")))
+    try:
+        tensors = safetensors.torch.load_file(model.path)
+        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    except (OSError, safetensors.SafetensorError, RuntimeError) as error:
+        logger.info("Weights: %s", error)
+        raise WeightsError(
+            f"“{model.title}”: {model.path.name} is missing or damaged; install it again."
+        ) from error
+    return network.eval()
+
+
+def _installed(entry: Mapping[str, object], folder: Path) -> InstalledModel:
+    path = folder / str(entry["file"])
+    labels = entry.get("labels", [])
+    assert isinstance(labels, list)
+    return InstalledModel(
+        id=str(entry["id"]),
+        title=str(entry["title"]),
+        kind=ModelKind(entry["kind"]),
+        format=str(entry["format"]),
+        path=path,
+        sha256=str(entry["sha256"]),
+        n_bytes=int(str(entry["bytes"])),
+        licence=str(entry["licence"]),
+        source="embedded",
+        labels=tuple(str(label) for label in labels),
+        details=dict(entry),
+    )
+
+
+def _extra_files(model: InstalledModel) -> dict[str, str]:
+    extra = model.details.get("graph", {})
+    assert isinstance(extra, Mapping)
+    return {str(name): str(sha256) for name, sha256 in extra.items()}
