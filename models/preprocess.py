@@ -38,6 +38,8 @@ def intensity_window(voxels: np.ndarray, modality: Modality) -> tuple[float, flo
     if above.size == 0:
         above = sample if sample.size else np.zeros(1, np.float32)
     low, high = (float(v) for v in np.percentile(above, (0.5, 99.5)))
+    if not high > low and sample.size:
+        low, high = float(sample.min()), float(sample.max())
     return (low, high) if high > low else (low, low + 1.0)
 
 
