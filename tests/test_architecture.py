@@ -37,6 +37,17 @@ MAY_IMPORT = {
     "app/prompting.py": {"app.core", "app.notices", "models", "numpy"},
     "app/notices.py": {"app.core", "numpy"},
     "app/jobs.py": {"app.core", "PySide6.QtCore", "threading", "queue"},
+    "app/evaluation": {
+        "app.core",
+        "app.evaluation",
+        "app.io",
+        "app.session",
+        "models",
+        "numpy",
+        "scipy",
+    },
+    "app/segmenting.py": {"app.core", "app.io", "models", "numpy"},
+    "app/memory.py": set(),
     "app/cli": {"app", "models", "resources", "numpy", "typer", "rich"},
     "app/ui": {
         "app",

@@ -18,15 +18,17 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from resources.samples.anatomy import Tissue, Torso, paint_torso
 from resources.samples.fields import Canvas
+from resources.samples.organs import paint_organs
+from resources.samples.tissue import Tissue, Torso
+from resources.samples.trunk import paint_bones, paint_frame, paint_table
 
 SEED = 20240611
 SHAPE_ZYX = (96, 128, 128)
-SPACING_ZYX = (3.5, 2.8, 2.8)
+SPACING_ZYX = (3.5, 2.8125, 2.8125)
 # Body coordinates of the first voxel's centre, and where they lie in the scanner's LPS mm.
 FIRST_ZYX = (-130.0, -170.0, -178.0)
-LPS_OF_BODY_ZERO = (4.6, -161.3, -238.5)
+LPS_OF_BODY_ZERO = (4.5, -161.5, -238.5)
 FINER = 2
 
 # Mean HU and how strongly the texture shows (HU), in a portal venous phase.
@@ -46,12 +48,12 @@ HOUNSFIELD: dict[Tissue, tuple[float, float]] = {
     Tissue.ARTERY: (150, 4),
     Tissue.VEIN: (140, 5),
     Tissue.LIVER: (108, 6),
-    Tissue.LIVER_VESSEL: (158, 4),
+    Tissue.LIVER_VESSEL: (170, 4),
     Tissue.LESION: (52, 9),
     Tissue.GALLBLADDER: (9, 3),
     Tissue.SPLEEN: (122, 5),
-    Tissue.CORTEX: (188, 8),
-    Tissue.MEDULLA: (150, 9),
+    Tissue.CORTEX: (172, 8),
+    Tissue.MEDULLA: (136, 8),
     Tissue.RENAL_PELVIS: (14, 6),
     Tissue.CYST: (6, 2),
     Tissue.PANCREAS: (92, 12),
@@ -64,16 +66,16 @@ HOUNSFIELD: dict[Tissue, tuple[float, float]] = {
     Tissue.BOWEL_GAS: (-960, 20),
     Tissue.FAECES: (20, 60),
     Tissue.OESOPHAGUS: (52, 8),
-    Tissue.CORTICAL_BONE: (760, 120),
-    Tissue.TRABECULAR_BONE: (190, 55),
+    Tissue.CORTICAL_BONE: (640, 110),
+    Tissue.TRABECULAR_BONE: (150, 40),
     Tissue.DISC: (88, 9),
     Tissue.CANAL: (16, 5),
     Tissue.CORD: (40, 4),
     Tissue.CARTILAGE: (115, 25),
     Tissue.AIRWAY: (-990, 4),
-    Tissue.TABLE_SHELL: (-260, 20),
+    Tissue.TABLE_SHELL: (40, 20),
     Tissue.TABLE_FOAM: (-930, 6),
-    Tissue.RIB_MARROW: (260, 70),
+    Tissue.RIB_MARROW: (200, 60),
 }
 # Values as in resources/labels/abdomen.json; from 16 on what that preset does not have.
 TRUTH: tuple[tuple[int, str, tuple[int, int, int], tuple[Tissue, ...]], ...] = (
@@ -106,18 +108,19 @@ EXAMPLE_LABEL = "liver"
 def make_scan() -> tuple[np.ndarray, np.ndarray]:
     """Return the scan, (z, y, x) int16 in HU, and the truth, (z, y, x) uint8."""
     rng = np.random.default_rng(SEED)
-    fine_spacing = tuple(step / FINER for step in SPACING_ZYX)
+    (n_z, n_y, n_x), (d_z, d_y, d_x), (z, y, x) = SHAPE_ZYX, SPACING_ZYX, FIRST_ZYX
+    # The centre of a coarse voxel is the mean of its fine ones.
+    before = (1 - 1 / FINER) / 2
     canvas = Canvas(
-        tuple(n * FINER for n in SHAPE_ZYX),
-        fine_spacing,
-        # Fine voxels lie half a fine step before and behind the centre of their coarse one.
-        tuple(
-            first - step * (FINER - 1) / 2
-            for first, step in zip(FIRST_ZYX, fine_spacing, strict=True)
-        ),
+        (n_z * FINER, n_y * FINER, n_x * FINER),
+        (d_z / FINER, d_y / FINER, d_x / FINER),
+        (z - before * d_z, y - before * d_y, x - before * d_x),
         rng,
     )
-    torso = paint_torso(canvas)
+    torso = paint_frame(canvas)
+    paint_organs(torso)
+    paint_bones(torso)
+    paint_table(torso)
     return scan(torso, rng), truth(torso)
 
 
@@ -168,15 +171,11 @@ def truth(torso: Torso) -> np.ndarray:
         if value in SIDES:
             inside &= torso.canvas.x * SIDES[value] > 0
         if value == 19:  # bones that belong to the spine, not ribs or pelvis
-            inside = _largest_near_midline(inside, torso.canvas)
+            inside = inside & (np.abs(torso.canvas.x) < 42) & (torso.canvas.y > 5)
         share = inside.reshape(n_z, FINER, n_y, FINER, n_x, FINER).mean(axis=(1, 3, 5))
         better = share > most
         values[better], most[better] = value, share[better]
     return values
-
-
-def _largest_near_midline(bone: np.ndarray, canvas: Canvas) -> np.ndarray:
-    return bone & (np.abs(canvas.x) < 42) & (canvas.y > 5)
 
 
 def example_prompt(values: np.ndarray) -> dict:
