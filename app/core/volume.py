@@ -17,6 +17,10 @@ CANONICAL = "SPL"
 # A scan of which at least this share lies below this many units can only be in Hounsfield units.
 _AIR_HU = -500
 _AIR_SHARE = 0.02
+# A crop without air: most of it is soft tissue or fat, and this share can only be fat.
+_TISSUE_HU = (-200, 300)
+_FAT_HU = -30
+_FAT_SHARE = 0.03
 
 
 class Modality(Enum):
@@ -82,11 +86,16 @@ def take_slice(voxels: np.ndarray, axis: int, index: int) -> np.ndarray:
 def guess_modality(voxels: np.ndarray) -> Modality:
     """Return CT if the values can only be Hounsfield units, else MR.
 
-    Used for formats that do not name the modality. Magnitude MR has no negative values; a CT
-    holds air well below -500 HU outside or inside the body. A coarse sample decides.
+    Used for formats that do not name the modality. A CT holds air well below -500 HU outside or
+    inside the body; where it is cropped to tissue, most of its whole numbers lie around water and
+    some are fat. Magnitude MR has no such negative values. A coarse sample decides.
     """
     step = max(1, round((voxels.size / 200_000) ** (1 / 3)))
     sample = voxels[::step, ::step, ::step]
     if float(np.mean(sample < _AIR_HU)) >= _AIR_SHARE:
+        return Modality.CT
+    is_tissue = float(np.mean((sample > _TISSUE_HU[0]) & (sample < _TISSUE_HU[1]))) >= 0.5
+    has_fat = float(np.mean(sample < _FAT_HU)) >= _FAT_SHARE
+    if is_tissue and has_fat and np.array_equal(sample, np.rint(sample)):
         return Modality.CT
     return Modality.MR
