@@ -20,6 +20,7 @@ from app.io.dicom_header import SliceHeader, load_dataset, parse_errors
 from app.io.dicom_series import Series
 from app.io.grid_file import check_size, check_spacing, converted, intensity_dtype, narrowed
 from app.io.itk_bridge import to_file_array
+from app.io.resample import regular_grid, resampled
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -29,14 +30,15 @@ _MODALITIES = {"CT": Modality.CT, "MR": Modality.MR}
 
 
 def read_series(series: Series, name: str, ctx: JobContext) -> Volume:
-    """Return the volume of a series that can be opened.
+    """Return the volume of a series that can be opened, on a regular grid if it has none.
 
     Raises
     ------
     ReadError
         Pixels are missing, damaged or stored in a way that cannot be read.
     """
-    assert series.geometry is not None
+    if series.geometry is None:
+        return _read_resampled(series, name, ctx)
     check_size(series.info.size_xyz, 2)
     check_spacing(series.info.spacing_mm)
     voxels = np.empty(series.geometry.shape_zyx, volume_dtype(series.slices))
@@ -52,6 +54,23 @@ def read_series(series: Series, name: str, ctx: JobContext) -> Volume:
         source_orientation=series.source_orientation,
         name=name,
         notes=series.info.warnings,
+    )
+
+
+def _read_resampled(series: Series, name: str, ctx: JobContext) -> Volume:
+    grid = regular_grid(series)
+    reader, dtype = PixelReader(), volume_dtype(series.slices)
+
+    def read(item: SliceHeader) -> np.ndarray:
+        return converted(reader.read(item), item.slope, item.intercept, dtype)
+
+    return Volume(
+        narrowed(resampled(series, grid, read, dtype, ctx)),
+        grid.geometry,
+        _MODALITIES.get(series.info.modality, Modality.OTHER),
+        source_orientation=grid.source_orientation,
+        name=name,
+        notes=(grid.note,),
     )
 
 

@@ -48,6 +48,8 @@ class SeriesInfo:
         Sentences with numbers.
     is_openable, reason : bool, str
         If not, why not.
+    can_resample : bool
+        It does not open as it is, but it does with ``resample=True``.
     """
 
     uid: str
@@ -61,6 +63,7 @@ class SeriesInfo:
     warnings: tuple[str, ...] = ()
     is_openable: bool = True
     reason: str = ""
+    can_resample: bool = False
     is_localizer: bool = False
 
 
@@ -234,7 +237,7 @@ def _series(group: list[SliceHeader], phase: str, n_copies: int) -> Series:
     stack = measure(ordered)
     first = ordered[0]
     warnings = list(stack.warnings)
-    reason = ""
+    reason, can_resample = "", False
     n_shared = len(ordered) - _n_places(list(ordered))
     if n_shared:
         reason = (
@@ -245,9 +248,10 @@ def _series(group: list[SliceHeader], phase: str, n_copies: int) -> Series:
     elif stack.warnings and (not stack.is_even or stack.tilt_deg > 0):
         reason = (
             " ".join(stack.warnings)
-            + " Export the series again with even, straight slices, or resample it to a regular "
-            "grid."
+            + " Export the series again with even, straight slices, or let it be resampled to a "
+            "regular grid."
         )
+        can_resample = True
     if n_copies:
         noun = "copy of a slice was" if n_copies == 1 else "copies of slices were"
         warnings.append(f"{n_copies} {noun} left out.")
@@ -281,6 +285,7 @@ def _series(group: list[SliceHeader], phase: str, n_copies: int) -> Series:
         warnings=tuple(warnings),
         is_openable=not reason,
         reason=reason,
+        can_resample=can_resample,
         is_localizer=first.is_localizer,
     )
     return Series(ordered, info, None if reason else geometry, orientation)
@@ -315,8 +320,10 @@ def _with_uid(series: Series, number: int, among: list[Series]) -> Series:
     return replace(series, info=replace(series.info, uid=uid))
 
 
-def choose(series: list[Series], series_uid: str | None) -> Series:
+def choose(series: list[Series], series_uid: str | None, *, resample: bool = False) -> Series:
     """Return the wanted series, or the only one there is to want.
+
+    With ``resample``, those count that can be resampled.
 
     Raises
     ------
@@ -329,7 +336,7 @@ def choose(series: list[Series], series_uid: str | None) -> Series:
             raise ReadError(f"There is no series {series_uid} here.")
         candidates = [found]
     else:
-        openable = [s for s in series if s.info.is_openable]
+        openable = [s for s in series if _opens(s.info, resample)]
         candidates = [s for s in openable if not s.info.is_localizer] or openable
         if not candidates:
             candidates = [s for s in series if s.slices] or series
@@ -348,9 +355,13 @@ def choose(series: list[Series], series_uid: str | None) -> Series:
             f"There are {len(candidates)} series here; choose one of them by its id. {listing}",
             tuple(s.info for s in series),
         )
-    if not candidates[0].info.is_openable:
+    if not _opens(candidates[0].info, resample):
         raise ReadError(candidates[0].info.reason)
     return candidates[0]
+
+
+def _opens(info: SeriesInfo, resample: bool) -> bool:
+    return info.is_openable or (resample and info.can_resample)
 
 
 class SeriesChoiceError(ReadError):

@@ -40,7 +40,11 @@ _READERS = {
 
 
 def read_volume(
-    path: Path | str, *, series_uid: str | None = None, ctx: JobContext | None = None
+    path: Path | str,
+    *,
+    series_uid: str | None = None,
+    resample: bool = False,
+    ctx: JobContext | None = None,
 ) -> Volume:
     """Return the scan of a file, or of one series of a DICOM folder.
 
@@ -49,6 +53,8 @@ def read_volume(
     path : Path
     series_uid : str, optional
         `SeriesInfo.uid` of the wanted series; needed where a folder holds several.
+    resample : bool
+        Put tilted or unevenly spaced slices on a regular grid instead of refusing them.
     ctx : JobContext, optional
 
     Returns
@@ -66,7 +72,8 @@ def read_volume(
         header = _grid_header(path)
         if header is not None:
             return read_grid(header, stem(path), ctx)
-        return read_series(choose(_dicom_series(path, ctx), series_uid), stem(path), ctx)
+        found = choose(_dicom_series(path, ctx), series_uid, resample=resample)
+        return read_series(found, stem(path), ctx)
     except GeometryError as error:
         raise ReadError(str(error)) from error
     except OSError as error:
