@@ -184,12 +184,14 @@ class Geometry:
     def index_to_lps(self, index_zyx: Sequence[float] | np.ndarray) -> np.ndarray:
         """Return the positions (..., 3) in LPS mm of voxel indices (..., 3)."""
         index = np.asarray(index_zyx, dtype=np.float64)
-        return index @ self.affine[:3, :3].T + self.affine[:3, 3]
+        point: np.ndarray = index @ self.affine[:3, :3].T + self.affine[:3, 3]
+        return point
 
     def lps_to_index(self, point_lps: Sequence[float] | np.ndarray) -> np.ndarray:
         """Return the continuous voxel indices (..., 3) of positions (..., 3) in LPS mm."""
         point = np.asarray(point_lps, dtype=np.float64) - self.affine[:3, 3]
-        return point @ np.linalg.inv(self.affine[:3, :3]).T
+        index: np.ndarray = point @ np.linalg.inv(self.affine[:3, :3]).T
+        return index
 
     def same_grid(self, other: Geometry, atol_mm: float = 1e-3) -> bool:
         """Return whether both grids have the same voxels in the same places.

@@ -310,7 +310,8 @@ def writable(
     if own is not None and own.locked:
         return np.zeros(labels.shape, bool)
     if draw_over is DrawOver.EMPTY and label_id != 0:
-        return (labels == 0) | (labels == label_id)
+        free: np.ndarray = (labels == 0) | (labels == label_id)
+        return free
     allowed = np.ones(labels.shape, bool)
     for locked in table.locked_ids:
         allowed &= labels != locked
