@@ -9,7 +9,7 @@ from app.core.document import Snapshot
 from app.core.errors import ExportError
 from app.core.tasks import JobContext
 from app.exporters import EXPORTERS, Exporter
-from app.io.prompts_file import write_prompts
+from app.io.prompts_writer import write_prompts
 
 
 @dataclass(frozen=True)

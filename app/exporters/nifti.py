@@ -10,7 +10,7 @@ import numpy as np
 from app.core.document import Snapshot
 from app.core.tasks import JobContext
 from app.exporters import EXPORTERS
-from app.io.atomic import replacing
+from app.io.atomic import check_bytes, replacing, write_bytes
 from app.io.label_sidecar import itksnap_text, sidecar_path, sidecar_text
 from app.io.writer import WRITABLE, writable_suffix, write_voxels
 
@@ -33,9 +33,11 @@ class LabelMapExporter:
         labels = snapshot.labelmap.voxels
         top = max([int(labels.max()), *(info.id for info in snapshot.label_table)])
         labels = labels.astype(np.uint8 if top <= 255 else np.uint16, copy=False)
-        with replacing(sidecar_path(path)) as temporary:
-            text = sidecar_text(snapshot.label_table, snapshot.volume.notes)
-            temporary.write_text(text, "utf-8")
+        sidecar = sidecar_path(path)
+        names = sidecar_text(snapshot.label_table, snapshot.volume.notes).encode()
+        with replacing(sidecar) as temporary:
+            temporary.write_bytes(names)
+            check_bytes(temporary, names, sidecar)
             write_voxels(path, labels, snapshot.volume, ctx)
 
 
@@ -50,8 +52,7 @@ class LabelDescriptionExporter:
     def export(self, snapshot: Snapshot, path: Path, ctx: JobContext) -> None:
         """Write the label description; see `Exporter.export`."""
         ctx.check()
-        with replacing(path) as temporary:
-            temporary.write_text(itksnap_text(snapshot.label_table), "utf-8")
+        write_bytes(path, itksnap_text(snapshot.label_table).encode())
 
 
 EXPORTERS.register(LabelMapExporter())

@@ -12,7 +12,7 @@ import numpy as np
 from app.core.document import Snapshot
 from app.core.tasks import JobContext
 from app.exporters import EXPORTERS
-from app.io.atomic import replacing
+from app.io.atomic import write_bytes
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,7 @@ class ReportExporter:
         writer.writerow([field.name for field in fields(LabelMeasure)])
         for row in measure_labels(snapshot, ctx):
             writer.writerow([_plain(cell) for cell in astuple(row)])
-        with replacing(path) as temporary:
-            temporary.write_text(text.getvalue(), "utf-8")
+        write_bytes(path, text.getvalue().encode())
 
 
 def _plain(cell: object) -> object:

@@ -67,3 +67,22 @@ def replacing(path: Path, suffix: str = "") -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file that is complete or not there, and was read back the same.
+
+    Raises
+    ------
+    ExportError
+        It cannot be written.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+        check_bytes(temporary, content, path)
+
+
+def check_bytes(written: Path, content: bytes, path: Path) -> None:
+    """Raise `ExportError` unless a file, meant to become ``path``, holds ``content``."""
+    if written.read_bytes() != content:
+        raise ExportError(f"“{path.name}” does not read back as it was written; nothing was saved.")

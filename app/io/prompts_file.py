@@ -13,32 +13,27 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from app.core.document import Snapshot
 from app.core.errors import PromptError, UsageError
 from app.core.geometry import Region
 from app.core.labels import MAX_LABEL_ID, DrawOver, LabelInfo, LabelTable
-from app.core.prompts import BoxPrompt, PointPrompt, Prompt, in_object
+from app.core.prompts import BoxPrompt, Prompt, in_object
 from app.core.volume import Volume
-from app.io.atomic import replacing
 from app.io.itk_bridge import (
     canonical_axis,
     flip_range,
     from_source_index,
     from_source_region,
-    source_axis,
-    to_source_index,
-    to_source_region,
 )
 from app.io.prompt_objects import Draft, assigned, coarsest_axis
 
 VERSION = 1
 MAX_FILE_BYTES = 64 << 20
 # Indices are rounded to this many digits: flips of an axis cost the last bits of a float.
-_DIGITS = 6
+INDEX_DIGITS = 6
 _KEYS = {
     "label", "value", "kind", "draw_over", "object", "axis", "positive", "start_ijk", "stop_ijk",
     "start_lps_mm", "stop_lps_mm", "through", "index_ijk", "points_ijk", "radius_mm",
@@ -141,88 +136,6 @@ def parse_prompts(content: Any, volume: Volume) -> PromptsFile:
     )
 
 
-def write_prompts(path: Path | str, snapshot: Snapshot) -> None:
-    """Write a document's prompts, and what else is needed to make its mask again.
-
-    ``snapshot.provenance`` may hold ``model_id``, ``model_sha256``, ``window``, ``app_version``
-    and ``draw_over``.
-
-    Raises
-    ------
-    ExportError
-        The file cannot be written; nothing is left behind.
-    """
-    text = json.dumps(prompts_content(snapshot), indent=1, ensure_ascii=False) + "\n"
-    with replacing(Path(path)) as temporary:
-        temporary.write_text(text, "utf-8")
-
-
-def prompts_content(snapshot: Snapshot) -> dict[str, Any]:
-    """Return what `write_prompts` writes, as plain lists and dictionaries."""
-    made_with = snapshot.provenance
-    content: dict[str, Any] = {"version": VERSION}
-    if made_with.get("app_version"):
-        content["app_version"] = str(made_with["app_version"])
-    if made_with.get("model_id"):
-        content["model"] = {
-            "id": str(made_with["model_id"]),
-            "sha256": str(made_with.get("model_sha256", "")),
-        }
-    window = made_with.get("window")
-    if window is not None:
-        content["window"] = [float(v) for v in cast(tuple[float, float], window)]
-    policy = made_with.get("draw_over")
-    if isinstance(policy, DrawOver):
-        content["draw_over"] = policy.value
-    content["labels"] = [
-        {"value": info.id, "name": info.name, "colour": list(info.colour)}
-        | ({"code": list(info.code)} if info.code else {})
-        for info in snapshot.label_table
-    ]
-    content["prompts"] = [_entry(p, snapshot) for p in snapshot.prompts]
-    return content
-
-
-# -- writing ------------------------------------------------------------------------------------
-
-
-def _entry(prompt: Prompt, snapshot: Snapshot) -> dict[str, Any]:
-    volume = snapshot.volume
-    info = snapshot.label_table.get(prompt.label_id)
-    entry: dict[str, Any] = {
-        "label": info.name if info else f"Label {prompt.label_id}",
-        "value": prompt.label_id,
-        "kind": prompt.kind.value,
-        "object": prompt.object_id,
-        "axis": source_axis(volume, prompt.axis),
-    }
-    if isinstance(prompt, BoxPrompt):
-        start, stop = to_source_region(volume, prompt.region)
-        entry |= {"start_ijk": list(start), "stop_ijk": list(stop)}
-        if prompt.through is not None:
-            entry["through"] = list(flip_range(volume, prompt.axis, *prompt.through))
-    elif isinstance(prompt, PointPrompt):
-        entry |= {
-            "index_ijk": _plain_index(to_source_index(volume, prompt.index_zyx)),
-            "positive": prompt.positive,
-        }
-    else:
-        entry |= {
-            "points_ijk": [_plain_index(to_source_index(volume, p)) for p in prompt.points_zyx],
-            "radius_mm": prompt.radius_mm,
-            "positive": prompt.positive,
-        }
-    return entry
-
-
-def _plain_index(index_ijk: np.ndarray) -> list[float]:
-    rounded = [round(float(v), _DIGITS) for v in index_ijk]
-    return [int(v) if v.is_integer() else v for v in rounded]
-
-
-# -- reading ------------------------------------------------------------------------------------
-
-
 class _Entry:
     """One prompt as the file gives it, checked."""
 
@@ -319,7 +232,7 @@ class _Entry:
             raise self._wrong(
                 f"lies outside the image: {index} of {' x '.join(map(str, size))} voxels"
             )
-        z, y, x = (round(float(v), _DIGITS) for v in from_source_index(self.volume, index))
+        z, y, x = (round(float(v), INDEX_DIGITS) for v in from_source_index(self.volume, index))
         return z, y, x
 
     def _box(self, axis: int | None) -> tuple[Region, int]:

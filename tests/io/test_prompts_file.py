@@ -23,7 +23,8 @@ from app.core.prompts import (
 )
 from app.core.volume import Volume
 from app.io.itk_bridge import canonical_geometry, file_geometry, from_file_array, to_source_index
-from app.io.prompts_file import parse_prompts, read_prompts, write_prompts
+from app.io.prompts_file import parse_prompts, read_prompts
+from app.io.prompts_writer import write_prompts
 from tests.phantoms import ORIENTATIONS, file_affine, torso_like
 
 SIZE_IJK = (24, 20, 12)
