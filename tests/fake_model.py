@@ -50,7 +50,7 @@ class BrightModel:
         for points, value in ((prompts.positive_rc, True), (prompts.negative_rc, False)):
             for row, column in points[-1:]:
                 near = (rows - row) ** 2 + (columns - column) ** 2 <= CLICK_RADIUS**2
-                mask[near] = value
+                mask = mask | (near & bright) if value else mask & ~near
         return SliceMask(mask.astype(np.float32), 0.75)
 
     def _embedding(self, view: SliceView, cache: EmbeddingCache) -> np.ndarray:

@@ -14,19 +14,30 @@ def tight_box(mask: np.ndarray) -> BoxRC:
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
+def pieces(mask: np.ndarray, min_area: int) -> list[np.ndarray]:
+    """Return the connected pieces of a mask with at least this many pixels, the largest first.
+
+    A person draws a box around one thing; two pieces of an organ on a slice are two things.
+    """
+    components, n_found = ndimage.label(mask)
+    sizes = np.bincount(components.ravel(), minlength=n_found + 1)
+    order = sorted(range(1, n_found + 1), key=lambda n: -sizes[n])
+    return [components == n for n in order if sizes[n] >= min_area]
+
+
 def jittered_box(
     box_rc: BoxRC, shape_rc: tuple[int, int], jitter: float, rng: np.random.Generator
 ) -> BoxRC:
     """Return a box as a hand would draw it: each side moved on its own, in or out.
 
-    Each of the four sides moves by a normal deviate with a standard deviation of ``jitter``
-    times the box's length across that side, cut at two deviations; rounded to whole pixels,
-    kept inside the image and at least two pixels wide where the image is.
+    Each of the four sides moves by up to ``jitter`` times the box's length across it, evenly
+    distributed; rounded to whole pixels, kept inside the image and at least two pixels wide where
+    the image is.
     """
     r0, c0, r1, c1 = box_rc
     moved = []
     for low, high, size in ((r0, r1, shape_rc[0]), (c0, c1, shape_rc[1])):
-        steps = np.clip(rng.standard_normal(2), -2, 2) * jitter * (high - low)
+        steps = rng.uniform(-1, 1, 2) * jitter * (high - low)
         start, stop = round(low + steps[0]), round(high + steps[1])
         start, stop = max(0, min(start, size - 1)), min(size, stop)
         if stop - start < 2:

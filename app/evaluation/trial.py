@@ -16,7 +16,7 @@ from app.core.volume import Volume, take_slice
 from app.evaluation.baselines import filled_box, inscribed_ellipse, random_walker
 from app.evaluation.cases import Case, DataSet, read_case, single_slice
 from app.evaluation.metrics import agreement
-from app.evaluation.simulate import corrective_click, jittered_box, tight_box
+from app.evaluation.simulate import corrective_click, jittered_box, pieces, tight_box
 from app.io.itk_bridge import canonical_axis
 from models.base import SegmentationResult
 from models.engine import InferenceEngine, SegmentationRequest
@@ -42,14 +42,14 @@ class Plan:
         "box+clicks" corrects up to five times where the mask is most wrong; "box3d" carries the
         mask of a box on the middle slice through the object's slices.
     jitter : float
-        Standard deviation of each side of the box, as a share of the length across it.
+        How far each side of the box may be off, as a share of the length across it.
     seed : int
     max_cases : int
         Per data set, evenly chosen; 0 for all.
     max_slices : int
         Per structure and case, evenly chosen.
     min_area_px : int
-        Smaller cross-sections are left out.
+        Smaller pieces of a cross-section are left out.
     plane : one of `PLANES`
         "native" is across the file's last axis, in which slices were acquired or drawn.
     """
@@ -75,7 +75,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Row:
-    """One mask against its truth.
+    """One mask against its truth: one connected piece of a structure, as a person would box it.
 
     Attributes
     ----------
@@ -85,6 +85,8 @@ class Row:
     slice : int
         In the canonical array, along ``axis``; the boxed slice for "box3d".
     axis : int
+    piece : int
+        Counts the pieces on the slice, the largest first.
     step : str
         "box", "+1", "+3", "+5" or "box3d".
     method : one of `METHODS`
@@ -105,6 +107,7 @@ class Row:
     value: int
     slice: int
     axis: int
+    piece: int
     step: str
     method: str
     area: int
@@ -179,7 +182,11 @@ class _Measuring:
                 yield from self._object_rows(value, truth)
                 continue
             for index in self._slices(value, truth):
-                yield from self._slice_rows(value, truth, index)
+                on_slice = take_slice(truth, self._axis, index)
+                random = self._random(value, index)
+                for number, piece in enumerate(pieces(on_slice, self._plan.min_area_px)):
+                    row = self._row(value, index, piece, number)
+                    yield from self._slice_rows(row, piece, random)
 
     def _slices(self, value: int, truth: np.ndarray) -> Sequence[int]:
         """Return some slices on which the structure is large enough, evenly chosen."""
@@ -196,14 +203,12 @@ class _Measuring:
         name = f"{self._data_set.name}/{self._case.name}/{self._axis}/{value}/{index}"
         return np.random.default_rng([self._plan.seed, zlib.crc32(name.encode())])
 
-    def _slice_rows(self, value: int, truth_zyx: np.ndarray, index: int) -> Iterator[Row]:
-        axis = self._axis
-        truth = take_slice(truth_zyx, axis, index)
-        box = jittered_box(
-            tight_box(truth), _rc(truth), self._plan.jitter, self._random(value, index)
-        )
+    def _slice_rows(
+        self, row: Row, truth: np.ndarray, random: np.random.Generator
+    ) -> Iterator[Row]:
+        axis, index = self._axis, row.slice
+        box = jittered_box(tight_box(truth), _rc(truth), self._plan.jitter, random)
         spacing = _spacing(self._volume, self._data_set, without=axis)
-        row = self._row(value, index, int(np.count_nonzero(truth)))
         volume, at = self._volume, index
         if self._data_set.facts.is_stack:
             volume, at = single_slice(volume, axis, index), 0
@@ -232,6 +237,7 @@ class _Measuring:
     def _object_rows(self, value: int, truth: np.ndarray) -> Iterator[Row]:
         """Yield the rows of one box on the middle slice, carried through the object's slices."""
         axis = self._axis
+        truth = pieces(truth, 1)[0]
         areas = self._areas(truth)
         present = np.flatnonzero(areas)
         large = np.flatnonzero(areas >= self._plan.min_area_px)
@@ -240,11 +246,10 @@ class _Measuring:
             return
         index = int(large[np.abs(large - (start + stop - 1) / 2).argmin()])
         on_slice = take_slice(truth, axis, index)
-        box = jittered_box(
-            tight_box(on_slice), _rc(on_slice), self._plan.jitter, self._random(value, index)
-        )
+        random = self._random(value, index)
+        box = jittered_box(tight_box(on_slice), _rc(on_slice), self._plan.jitter, random)
         spacing = _spacing(self._volume, self._data_set)
-        row = self._row(value, index, int(np.count_nonzero(truth)))
+        row = self._row(value, index, truth, 0)
         prompt = BoxPrompt(slice_region(axis, index, box), axis, through=(start, stop))
         began = time.perf_counter()
         result = self._run(self._volume, (prompt,))
@@ -282,7 +287,7 @@ class _Measuring:
             measured = agreement(mask, truth, spacing, TOLERANCE)
             yield replace(row, method=method, seconds=seconds, **vars(measured))
 
-    def _row(self, value: int, index: int, area: int) -> Row:
+    def _row(self, value: int, index: int, truth: np.ndarray, piece: int) -> Row:
         return Row(
             self._data_set.name,
             self._case.name,
@@ -291,9 +296,10 @@ class _Measuring:
             value,
             index,
             self._axis,
+            piece,
             "",
             "",
-            area,
+            int(np.count_nonzero(truth)),
             np.nan,
             np.nan,
             np.nan,

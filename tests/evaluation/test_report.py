@@ -11,7 +11,7 @@ from app.evaluation.trial import Row
 
 def row(data_set, case, value, dice, method="model", step="box", score=np.nan, index=0, hd95=1.0):
     return Row(
-        data_set, case, "CT", f"s{value}", value, index, 0, step, method, 100, dice, dice, hd95,
+        data_set, case, "CT", f"s{value}", value, index, 0, 0, step, method, 100, dice, dice, hd95,
         "mm", score, 0.01,
     )  # fmt: skip
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.evaluation.simulate import corrective_click, jittered_box, tight_box
+from app.evaluation.simulate import corrective_click, jittered_box, pieces, tight_box
 
 
 def test_tight_box_is_half_open():
@@ -25,10 +25,10 @@ def test_each_side_moves_on_its_own_by_its_share_of_the_length_across():
     rng = np.random.default_rng(0)
     box, shape = (400, 300, 600, 700), (1000, 1000)
     moves = np.array([jittered_box(box, shape, 0.05, rng) for _ in range(4000)]) - box
-    # A normal deviate cut at two deviations has a deviation of 0.96.
-    np.testing.assert_allclose(moves.std(axis=0), [9.6, 19.2, 9.6, 19.2], rtol=0.05)
-    np.testing.assert_allclose(moves.mean(axis=0), 0, atol=1.5)
-    assert abs(moves[:, [0, 2]]).max() <= 20
+    # Evenly over [-j, j]: a deviation of j / sqrt(3); rows are 200 long, columns 400.
+    np.testing.assert_allclose(moves.std(axis=0) * 3**0.5, [10, 20, 10, 20], rtol=0.05)
+    np.testing.assert_allclose(moves.mean(axis=0), 0, atol=1.0)
+    assert abs(moves).max(axis=0).tolist() == [10, 20, 10, 20]
     off_diagonal = np.corrcoef(moves.T) - np.eye(4)
     assert abs(off_diagonal).max() < 0.06
 
@@ -90,3 +90,10 @@ def test_a_click_lies_on_a_wrong_pixel(seed):
     (row, column), is_positive = corrective_click(mask, truth)
     assert mask[row, column] != truth[row, column]
     assert truth[row, column] == is_positive
+
+
+def test_pieces_are_large_enough_and_the_largest_comes_first():
+    mask = np.zeros((20, 20), bool)
+    mask[1:4, 1:4] = mask[8:14, 8:14] = mask[16:18, 2:4] = True
+    assert [int(p.sum()) for p in pieces(mask, 9)] == [36, 9]
+    assert pieces(np.zeros((4, 4), bool), 1) == []

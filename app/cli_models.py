@@ -1,0 +1,185 @@
+"""Commands about networks: models, auto, train."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli_common import (
+    DeviceName,
+    DeviceOption,
+    JsonOption,
+    installed_models,
+    print_json,
+    say,
+)
+from app.core.errors import AppError, ModelUnavailableError, ReadError, UsageError
+
+if TYPE_CHECKING:
+    from models.base import InstalledModel
+
+models_app = typer.Typer(
+    name="models", help="Which networks are on this machine.", no_args_is_help=True
+)
+
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
+
+
+@models_app.command("list")
+def list_command(as_json: JsonOption = False) -> None:
+    """List the models that are installed."""
+    models = installed_models().values()
+    if as_json:
+        print_json({"models": [_model_json(m) for m in models]})
+        return
+    for model in models:
+        typer.echo(f"{model.id}  {model.title}")
+        typer.echo(
+            f"  {model.kind.value}, {model.source}, {model.format}, {model.n_bytes / 1e6:.1f} MB, "
+            f"licence {model.licence or 'not named'}"
+        )
+        if model.labels:
+            typer.echo(f"  finds {', '.join(model.labels)}")
+
+
+@models_app.command("verify")
+def verify(
+    model_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="One model; all by default.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the files of the installed models with their hashes."""
+    from models.weights import verify_model
+
+    models = installed_models()
+    if model_id is not None and model_id not in models:
+        raise ModelUnavailableError(
+            f"There is no model “{model_id}”. Installed models: {', '.join(models) or 'none'}."
+        )
+    faults: dict[str, str] = {}
+    for name in models if model_id is None else [model_id]:
+        try:
+            verify_model(models[name])
+            faults[name] = ""
+        except AppError as error:
+            faults[name] = str(error)
+        if not as_json:
+            typer.echo(f"{name}: {faults[name] or 'intact'}")
+    if as_json:
+        print_json(
+            {
+                "models": [
+                    {"id": n, "ok": not reason, "reason": reason} for n, reason in faults.items()
+                ]
+            }
+        )
+    broken = [reason for reason in faults.values() if reason]
+    if broken:
+        raise ModelUnavailableError(broken[0])
+
+
+@models_app.command("import")
+def import_command(
+    path: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)],
+    model_id: Annotated[str | None, typer.Option("--id", metavar="ID")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add a published checkpoint."""
+    raise ModelUnavailableError(
+        "This version runs the embedded model alone; published checkpoints cannot be imported yet."
+    )
+
+
+@models_app.command("remove")
+def remove(
+    model_id: Annotated[str, typer.Argument(metavar="ID", show_default=False)],
+    as_json: JsonOption = False,
+) -> None:
+    """Remove an imported model."""
+    found = installed_models().get(model_id)
+    if found is None:
+        raise ModelUnavailableError(f"There is no model “{model_id}”.")
+    raise UsageError(f"“{found.title}” is part of the program and stays.")
+
+
+def auto(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", show_default=False)],
+    model: Annotated[str, typer.Option("--model", metavar="ID", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", metavar="LABELS", show_default=False)],
+    device: DeviceOption = DeviceName.AUTO,
+    as_json: JsonOption = False,
+) -> None:
+    """Segment a whole scan without prompts, with a model that can."""
+    found = installed_models().get(model)
+    if found is None:
+        raise ModelUnavailableError(
+            f"There is no model “{model}”. `maskwright models list` shows what is installed."
+        )
+    raise ModelUnavailableError(
+        f"“{found.title}” needs prompts; use `maskwright segment` with a prompts file."
+    )
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", show_default=False)],
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="DIR|PACK", help="Scans, or what was packed.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Checkpoints, weights, log.")
+    ] = None,
+    device: DeviceOption = DeviceName.AUTO,
+    time_budget: Annotated[
+        str | None, typer.Option("--time-budget", metavar="20m", help="Such as 90s, 20m, 1h30m.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+) -> None:
+    """Train a network by a recipe."""
+    budget = None if time_budget is None else seconds_of(time_budget)
+    if not recipe.is_file():
+        raise ReadError(f"The recipe “{recipe}” does not exist.")
+    from models.training.train import train as run_training
+
+    run_training(
+        recipe,
+        data=data,
+        out=out,
+        device=device.value,
+        time_budget_s=budget,
+        resume=resume,
+        report=say,
+    )
+
+
+def seconds_of(text: str) -> float:
+    """Return the seconds of a duration such as 90s, 20m or 1h30m; a bare number is seconds.
+
+    Raises
+    ------
+    UsageError
+        It is none, or not positive.
+    """
+    found = _DURATION.fullmatch(text.strip())
+    hours, minutes, seconds = (float(p or 0) for p in found.groups()) if found else (0.0,) * 3
+    total = 3600 * hours + 60 * minutes + seconds
+    if total <= 0:
+        raise UsageError(f"“{text}” is no time budget; say 90s, 20m or 1h30m.")
+    return total
+
+
+def _model_json(model: InstalledModel) -> dict[str, Any]:
+    return {
+        "id": model.id,
+        "title": model.title,
+        "kind": model.kind.value,
+        "labels": list(model.labels),
+        "source": model.source,
+        "format": model.format,
+        "sha256": model.sha256,
+        "bytes": model.n_bytes,
+        "licence": model.licence,
+    }

@@ -1,0 +1,89 @@
+"""`maskwright evaluate` and `maskwright bench`."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from tests.cli.conftest import bright_scan, refused
+
+
+@pytest.fixture
+def data(tmp_path, bright_model):
+    """Return a folder of one data set with two labelled cases."""
+    folder = tmp_path / "data" / "blocks" / "dev"
+    folder.mkdir(parents=True)
+    for name in ("one", "two"):
+        image = bright_scan()
+        sitk.WriteImage(sitk.GetImageFromArray(image), str(folder / f"{name}_img.nii.gz"))
+        truth = (image == 220).astype(np.uint8)
+        sitk.WriteImage(sitk.GetImageFromArray(truth), str(folder / f"{name}_seg.nii.gz"))
+    return folder.parent.parent
+
+
+def test_evaluate_reports_the_model_beside_what_knows_nothing(run, data, tmp_path):
+    out, tables = tmp_path / "rows.csv", tmp_path / "tables.md"
+    words = ("--data", data, "--jitter", 0, "--max-slices-per-structure", 2)
+    done = run("evaluate", *words, "--out", out, "--tables", tables, "--json")
+    assert done.code == 0
+    report = done.json
+    assert (report["model"], report["prompt"], report["split"]) == ("embedded", "box", "dev")
+    means = {line["method"]: line for line in report["mean"]}
+    assert set(means) == {"model", "filled box", "inscribed ellipse", "random walker"}
+    assert means["model"]["dice"]["mean"] == 1
+    assert means["model"]["dice"]["interval"] == [1, 1]
+    # The blocks fill their boxes, so here the box is right and the ellipse is not.
+    assert means["filled box"]["dice"]["mean"] == 1
+    assert means["inscribed ellipse"]["dice"]["mean"] < 0.95
+    assert {line["data_set"] for line in report["data_sets"]} == {"blocks"}
+    assert {line["structure"] for line in report["structures"]} == {"label 1"}
+    with out.open() as file:
+        rows = list(csv.DictReader(file))
+    assert {r["case"] for r in rows} == {"one", "two"}
+    assert {r["method"] for r in rows} == set(means)
+    assert tables.read_text().startswith("### After the box")
+    text = run("evaluate", *words).out
+    assert "blocks" in text
+    assert "1.000 (1.000-1.000)" in text
+
+
+def test_the_seed_decides(run, data):
+    def mean(*words):
+        report = run("evaluate", "--data", data, "--jitter", 0.2, "--json", *words).json
+        return [line["dice"]["mean"] for line in report["mean"]]
+
+    assert mean("--seed", 1) == mean("--seed", 1)
+    assert mean("--seed", 1) != mean("--seed", 2)
+
+
+@pytest.mark.parametrize("prompt", ["box+clicks", "box3d"])
+def test_other_prompts(run, data, prompt):
+    report = run("evaluate", "--data", data, "--prompt", prompt, "--max-cases", 1, "--json").json
+    steps = {"box+clicks": {"box", "+1", "+3", "+5"}, "box3d": {"box3d"}}[prompt]
+    assert {line["step"] for line in report["mean"] if line["method"] == "model"} == steps
+    assert {line["dice"]["cases"] for line in report["mean"]} == {1}
+
+
+def test_evaluate_refuses(run, data, tmp_path):
+    refused(run("evaluate", "--data", tmp_path / "none"), 3, "none")
+    refused(run("evaluate", "--data", data, "--split", "test"), 3, "test")
+    refused(run("evaluate", "--data", data, "--prompt", "lasso"), 2, "lasso")
+    refused(run("evaluate", "--data", data, "--prompt", "auto"), 4, "automatic")
+    refused(run("evaluate", "--data", data, "--model", "huge"), 4, "huge")
+    refused(run("evaluate", "--data", data, "--jitter", "7"), 2, "jitter")
+    refused(run("evaluate", "--data", data, "--out", tmp_path / "no" / "a.csv"), 5, "no")
+
+
+@pytest.mark.slow
+def test_bench_measures_what_it_promises(run):
+    done = run("bench", "--json")
+    assert done.code == 0, done.err
+    figures = json.loads(done.out)
+    assert figures["box_to_mask"]["p50_ms"] <= figures["box_to_mask"]["p95_ms"]
+    assert figures["carry_through"]["slices"] >= 1
+    assert figures["segment_command"]["peak_rss_mb"] > 100
+    assert {"machine", "model", "open", "window", "goals"} <= set(figures)

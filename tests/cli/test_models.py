@@ -1,0 +1,83 @@
+"""`maskwright models`, `auto` and `train`."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import sys
+
+import pytest
+
+from tests.cli.conftest import refused
+from tests.fake_model import bright_models
+
+KEYS = {"id", "title", "kind", "labels", "source", "format", "sha256", "bytes", "licence"}
+
+
+def test_list_as_the_contract_has_it(run, bright_model):
+    (model,) = run("models", "list", "--json").json["models"]
+    assert set(model) == KEYS
+    assert (model["id"], model["kind"], model["source"]) == ("embedded", "promptable", "embedded")
+    assert model["bytes"] == 1234
+    text = run("models", "list").out
+    assert "embedded" in text
+    assert "Apache-2.0" in text
+
+
+@pytest.fixture
+def on_disk(monkeypatch, tmp_path, bright_model):
+    """Put the model's file on disk and return its path."""
+    path = tmp_path / "bright.bin"
+    path.write_bytes(b"weights")
+    sha256 = hashlib.sha256(b"weights").hexdigest()
+    model = dataclasses.replace(bright_models()["embedded"], path=path, sha256=sha256)
+    monkeypatch.setattr("models.weights.list_models", lambda: {"embedded": model})
+    return path
+
+
+def test_verify_finds_a_file_that_was_changed(run, on_disk):
+    assert run("models", "verify").code == 0
+    assert run("models", "verify", "embedded", "--json").json["models"] == [
+        {"id": "embedded", "ok": True, "reason": ""}
+    ]
+    on_disk.write_bytes(b"weightz")
+    done = run("models", "verify", "--json")
+    assert done.code == 4
+    (found,) = done.json["models"]
+    assert (found["ok"], "SHA-256" in found["reason"]) == (False, True)
+    on_disk.unlink()
+    assert run("models", "verify").code == 4
+    refused(run("models", "verify", "huge"), 4, "huge")
+
+
+def test_what_is_not_there_yet_says_so(run, bright_model, scan, tmp_path):
+    refused(run("models", "import", tmp_path / "sam.pth"), 4)
+    refused(run("models", "remove", "huge"), 4, "huge")
+    refused(run("models", "remove", "embedded"), 2, "part of the program")
+    words = ("--out", tmp_path / "out.nii.gz")
+    refused(run("auto", scan, "--model", "huge", *words), 4, "huge")
+    refused(run("auto", scan, "--model", "embedded", *words), 4, "prompts")
+
+
+def test_train_gets_what_it_is_told(run, tmp_path, monkeypatch):
+    calls: list = []
+    module = type(sys)("models.training.train")
+    module.train = lambda recipe, **options: calls.append((recipe, options))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "models.training.train", module)
+    recipe = tmp_path / "r.toml"
+    recipe.write_text("")
+    words = ("--data", tmp_path, "--out", tmp_path / "o", "--time-budget", "20m", "--resume")
+    assert run("train", recipe, *words, "--device", "cpu").code == 0
+    ((path, options),) = calls
+    assert path == recipe
+    report = options.pop("report")
+    assert options == {
+        "data": tmp_path,
+        "out": tmp_path / "o",
+        "device": "cpu",
+        "time_budget_s": 1200,
+        "resume": True,
+    }
+    assert callable(report)
+    refused(run("train", tmp_path / "none.toml"), 3, "none.toml")
+    refused(run("train", recipe, "--time-budget", "soon"), 2, "soon")
