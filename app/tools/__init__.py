@@ -1,0 +1,120 @@
+"""Tools: what the left and right buttons do in a slice view. No Qt; positions are voxel indices.
+
+Add a tool: one module, one class, one ``register`` line; tool bar, menu and shortcuts follow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.core.document import Document
+from app.core.registry import Registry
+from app.core.view_state import ViewState
+
+
+@dataclass(frozen=True)
+class ToolEvent:
+    """A press, drag or release in one plane.
+
+    Attributes
+    ----------
+    axis : int
+        The plane that was touched.
+    position_zyx : tuple of 3 float
+        Voxel index under the pointer; may lie outside the volume.
+    is_alternate : bool
+        The right button, or Shift: erase, negative.
+    """
+
+    axis: int
+    position_zyx: tuple[float, float, float]
+    is_alternate: bool = False
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Something a tool wants drawn: a closed or open line through voxel indices, or a circle.
+
+    Attributes
+    ----------
+    kind : "box", "line" or "circle"
+    axis, index : int
+        Where it is seen.
+    points_zyx : tuple of (z, y, x)
+        Two opposite corners in pixel edges of a box, the points of a line, or a centre.
+    radius_mm : float
+        Of a circle, or half the width of a line.
+    positive : bool
+        Decides the colour.
+    """
+
+    kind: str
+    axis: int
+    index: int
+    points_zyx: tuple[tuple[float, float, float], ...]
+    radius_mm: float = 0.0
+    positive: bool = True
+
+
+class ToolHost(Protocol):
+    """What tools may use; `Session` satisfies it."""
+
+    document: Document | None
+    view_state: ViewState
+
+    def place_box(self, axis: int, index: int, box_rc: tuple[int, int, int, int]) -> None:
+        """Ask for a mask."""
+
+    def place_point(self, index_zyx: tuple[float, float, float], axis: int, positive: bool) -> None:
+        """Ask for a mask."""
+
+    def place_scribble(
+        self,
+        points_zyx: tuple[tuple[float, float, float], ...],
+        axis: int,
+        radius_mm: float,
+        positive: bool,
+    ) -> None:
+        """Ask for a mask."""
+
+    def preview_box(self, axis: int, index: int, box_rc: tuple[int, int, int, int] | None) -> None:
+        """Show the mask of a box that is being dragged."""
+
+
+class Tool(Protocol):
+    """One tool. Survives press, drag, release and cancel in any order."""
+
+    id: str
+    title: str
+    shortcut: str
+    hint: str
+
+    def press(self, host: ToolHost, event: ToolEvent) -> None:
+        """Begin at a position."""
+
+    def drag(self, host: ToolHost, event: ToolEvent) -> None:
+        """Go on, with the button down."""
+
+    def release(self, host: ToolHost, event: ToolEvent) -> None:
+        """End."""
+
+    def cancel(self, host: ToolHost) -> None:
+        """Give up what was begun; nothing stays."""
+
+    def shapes(self) -> tuple[Shape, ...]:
+        """Return what to draw now."""
+
+
+TOOLS: Registry[Tool] = Registry("app.tools")
+
+
+def slice_of(event: ToolEvent) -> int:
+    """Return the slice an event lies on."""
+    return round(event.position_zyx[event.axis])
+
+
+def in_plane(position_zyx: tuple[float, float, float], axis: int) -> tuple[float, float]:
+    """Return (row, column) of a voxel index on slices along an axis."""
+    row, column = (v for a, v in enumerate(position_zyx) if a != axis)
+    return row, column

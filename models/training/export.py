@@ -35,6 +35,7 @@ def export(
         Goes into the manifest: training data, metrics and the like.
     """
     import openvino
+    from openvino.tools.ovc import convert_model
     from safetensors.torch import save_file
 
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)["ema"]
@@ -47,13 +48,11 @@ def export(
     weights = out / f"{STEM}.safetensors"
     save_file(half, weights)
     network = prompt_unet(network_size)
-    network.load_state_dict(
-        {n: t.float() if t.is_floating_point() else t for n, t in half.items()}
-    )
+    network.load_state_dict({n: t.float() if t.is_floating_point() else t for n, t in half.items()})
     network.eval()
     example = torch.zeros(1, N_INPUTS, input_size, input_size)
     with torch.no_grad():
-        graph = openvino.convert_model(network, example_input=example)
+        graph = convert_model(network, example_input=example)
     graph.reshape([1, N_INPUTS, input_size, input_size])
     graph_path = weights.with_suffix(".xml")
     openvino.save_model(graph, graph_path, compress_to_fp16=True)

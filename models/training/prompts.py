@@ -1,0 +1,119 @@
+"""Prompts as people give them: clicks, strokes, corrections, and masks that are nearly right."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy import ndimage
+
+from models.preprocess import CLICK_RADIUS_PX, SCRIBBLE_RADIUS_PX, draw_disks
+
+
+def jittered(
+    low: np.ndarray, high: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a box's corners as a person might have drawn them.
+
+    One in ten is exact; 45 % are off by up to 5 % of the side, 35 % by more, mostly outwards, and
+    one in ten is sloppy. People also cut into the object, so every jitter goes both ways.
+    """
+    side = high - low
+    how = rng.random()
+    if how < 0.10:
+        return low, high
+    if how < 0.55:
+        outwards = rng.uniform(-0.05, 0.05, (2, 2))
+    elif how < 0.90:
+        outwards = np.clip(rng.normal(0, 0.08, (2, 2)), -0.1, 0.25)
+    else:
+        outwards = rng.uniform(-0.15, 0.3, (2, 2))
+    return low - outwards[0] * side, high + outwards[1] * side
+
+
+def add_first_clicks(planes: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> None:
+    """Add one to three clicks or strokes inside and up to two beside the target, in place."""
+    inside = target > 0.5
+    for _ in range(rng.integers(1, 4)):
+        _click_inside(planes[4], inside, rng, is_stroke=rng.random() < 0.3)
+    near = ndimage.binary_dilation(inside, iterations=12) & ~inside
+    for _ in range(rng.integers(0, 3)):
+        if near.any():
+            _click_inside(planes[5], near, rng, is_stroke=rng.random() < 0.2)
+
+
+def add_corrections(
+    planes: np.ndarray, target: np.ndarray, probability: np.ndarray, rng: np.random.Generator
+) -> None:
+    """Add one to three corrective clicks where a previous mask is wrong, in place.
+
+    Half of them go to the largest error, the others to one drawn by area; half to its deepest
+    point, the others to one drawn by depth squared (as in nnInteractive, arXiv 2503.08373).
+    """
+    for _ in range(int(rng.integers(1, 4))):
+        wrong = (probability > 0.5) != (target > 0.5)
+        wrong &= (planes[4] < 0.5) & (planes[5] < 0.5)
+        labelled, n = ndimage.label(wrong)
+        if n == 0:
+            return
+        areas = np.bincount(labelled.ravel())[1:].astype(float)
+        if areas.max() < 4:
+            return
+        by_area = rng.random() < 0.5
+        pick = int(rng.choice(n, p=areas / areas.sum())) if by_area else int(areas.argmax())
+        part = np.pad(labelled == pick + 1, 1)
+        depth = ndimage.distance_transform_edt(part)[1:-1, 1:-1]
+        if rng.random() < 0.5:
+            flat = int(depth.argmax())
+        else:
+            weight = (depth**2).ravel()
+            flat = int(rng.choice(weight.size, p=weight / weight.sum()))
+        at = np.unravel_index(flat, depth.shape)
+        plane = planes[4] if target[at] > 0.5 else planes[5]
+        draw_disks(plane, np.array([at], float), CLICK_RADIUS_PX)
+
+
+def corrupted(mask: np.ndarray, rng: np.random.Generator, strength: float = 1.0) -> np.ndarray:
+    """Return a mask as another pass might have left it: grown, shrunk, shifted, with holes."""
+    out = mask > 0.5
+    how = rng.random()
+    n = int(rng.integers(1, 2 + round(2 * strength)))
+    if how < 0.25:
+        out = ndimage.binary_dilation(out, iterations=n)
+    elif how < 0.5:
+        shrunk = ndimage.binary_erosion(out, iterations=n)
+        out = shrunk if shrunk.any() else out
+    if rng.random() < 0.3:
+        reach = round(2 * strength) + 1
+        out = np.roll(out, tuple(rng.integers(-reach, reach + 1, 2)), (0, 1))
+    if strength > 1 or rng.random() < 0.2:
+        for _ in range(int(rng.integers(0, 3))):
+            points = np.argwhere(out)
+            if len(points):
+                row, column = points[rng.integers(len(points))]
+                radius = int(rng.integers(2, 6 + round(3 * strength)))
+                rows, columns = np.ogrid[: out.shape[0], : out.shape[1]]
+                disk = (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
+                out = out & ~disk if rng.random() < 0.6 else out | disk
+    return out.astype(np.float32)
+
+
+def _click_inside(
+    plane: np.ndarray, mask: np.ndarray, rng: np.random.Generator, *, is_stroke: bool
+) -> None:
+    points = np.argwhere(mask)
+    at = points[rng.integers(len(points))].astype(float)
+    if not is_stroke:
+        draw_disks(plane, at[None], CLICK_RADIUS_PX)
+        return
+    path, heading = [at], rng.uniform(0, 2 * math.pi)
+    for _ in range(int(rng.integers(8, 40))):
+        heading += rng.normal(0, 0.3)
+        step = path[-1] + (math.cos(heading), math.sin(heading))
+        row, column = round(float(step[0])), round(float(step[1]))
+        inside = 0 <= row < mask.shape[0] and 0 <= column < mask.shape[1]
+        if not inside or not mask[row, column]:
+            heading += math.pi / 2
+            continue
+        path.append(step)
+    draw_disks(plane, np.array(path), SCRIBBLE_RADIUS_PX)

@@ -1,0 +1,84 @@
+"""What a training run is told: a TOML file under `resources/recipes`."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from app.core.errors import ReadError, UsageError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training run of the promptable network.
+
+    Attributes
+    ----------
+    task : "prompt"
+    network : "XS", "S" or "M"
+    minutes : float
+        The learning rate falls to nothing over this time, whatever the machine manages in it.
+    sizes : tuple of int
+        Side of the crops in pixels: the first for most of the time, the last at the end.
+    size_switch : float
+        Share of the time after which the last size is used.
+    batch : int
+    learning_rate, weight_decay, clip, ema : float
+    correct_share : float
+        Share of the steps that correct a first answer with clicks.
+    n_superpixels : int
+        Slices whose superpixels serve as targets.
+    seed : int
+    """
+
+    task: str = "prompt"
+    network: str = "S"
+    minutes: float = 90.0
+    sizes: tuple[int, ...] = (128, 160)
+    size_switch: float = 0.75
+    batch: int = 16
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    ema: float = 0.999
+    correct_share: float = 0.3
+    n_superpixels: int = 1600
+    seed: int = 0
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Return the recipe of a TOML file.
+
+    Raises
+    ------
+    ReadError
+        The file is missing or no TOML.
+    UsageError
+        It has an entry that no recipe has, or one of the wrong kind.
+    """
+    try:
+        stored = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReadError(f"The recipe “{path.name}” cannot be read.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ReadError(f"The recipe “{path.name}” is no TOML file: {error}.") from error
+    known = {f.name: f.default for f in fields(Recipe)}
+    for name, value in stored.items():
+        if name not in known:
+            raise UsageError(
+                f"The recipe has the entry “{name}”; known are {', '.join(sorted(known))}."
+            )
+        kind = type(known[name])
+        accepted = (int, float) if kind is float else (list,) if kind is tuple else (kind,)
+        if not isinstance(value, accepted) or isinstance(value, bool):
+            raise UsageError(f"The recipe's entry “{name}” should be a {kind.__name__}.")
+        stored[name] = tuple(value) if kind is tuple else value
+    recipe = Recipe(**stored)
+    if recipe.task != "prompt":
+        raise UsageError(f"There is no training task “{recipe.task}”; this version has: prompt.")
+    if recipe.network not in ("XS", "S", "M"):
+        raise UsageError(f"There is no network size “{recipe.network}”; take XS, S or M.")
+    if not recipe.sizes or any(s % 32 or s < 32 for s in recipe.sizes):
+        raise UsageError("Crop sizes must be multiples of 32.")
+    return recipe

@@ -1,0 +1,77 @@
+"""`maskwright train`: a recipe, scans or packs, and a time budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from app.core.errors import ReadError
+
+DEFAULT_DATA = Path("../shared/data")
+
+
+def train(
+    recipe_path: Path,
+    *,
+    data: Path | None,
+    out: Path | None,
+    device: str,
+    time_budget_s: float | None,
+    resume: bool,
+    report: Callable[[str], None],
+) -> Path:
+    """Train a network by a recipe; return its checkpoint.
+
+    Parameters
+    ----------
+    recipe_path : Path
+        TOML, see `Recipe`.
+    data : Path, optional
+        A folder of labelled scans, or of packs made from one; ``../shared/data`` by default.
+    out : Path, optional
+        ``training/<recipe>`` by default. Packs that are made go there, too.
+    device : "auto", "cpu" or "cuda"
+    time_budget_s : float, optional
+        Instead of the recipe's.
+    resume : bool
+    report : callable
+        Gets one line per interval.
+
+    Raises
+    ------
+    ReadError, UsageError, WeightsError, ModelUnavailableError
+    """
+    from models.runtime import choose_device
+    from models.training.pack import load_cases, pack
+    from models.training.prompt_training import PromptTraining
+    from models.training.recipe import read_recipe
+    from models.training.superpixels import superpixels
+
+    recipe = read_recipe(recipe_path)
+    data = data or DEFAULT_DATA
+    if not data.is_dir():
+        raise ReadError(f"There is no folder “{data}” with scans; name one with --data.")
+    out = out or Path("training") / recipe_path.stem
+    out.mkdir(parents=True, exist_ok=True)
+    packs = sorted(data.glob("*.npz"))
+    if not packs:
+        packs = pack(data, out / "packs", report)
+    packs = [p for p in packs if p.name != "superpixels.npz"]
+    if not packs:
+        raise ReadError(f"“{data}” holds neither labelled scans (*_img.nii.gz) nor packs.")
+    cases = [case for path in packs for case in load_cases(path)]
+    kept = packs[0].with_name("superpixels.npz")
+    segments = superpixels(cases, kept, n=recipe.n_superpixels, seed=recipe.seed + 3)
+    report(f"{len(cases)} cases, {len(segments)} slices with superpixels, seed {recipe.seed}")
+    training = PromptTraining(
+        recipe,
+        cases,
+        segments,
+        out=out,
+        device=choose_device(device).kind,
+        budget_s=time_budget_s or 60 * recipe.minutes,
+        report=report,
+    )
+    if resume:
+        training.resume()
+    return training.run()
