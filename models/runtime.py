@@ -10,7 +10,8 @@ import ctypes
 import functools
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,9 +112,24 @@ def cpu_name() -> str:
 @functools.cache
 def openvino_core() -> openvino.Core:
     """Return the one OpenVINO core of this process."""
-    import openvino
+    # Its conversion tools take two thirds of the import and are needed for exporting alone.
+    with _without("openvino.tools.ovc"):
+        import openvino
 
     return openvino.Core()
+
+
+@contextmanager
+def _without(name: str) -> Iterator[None]:
+    """Make a module look missing, unless it is there already."""
+    is_loaded = name in sys.modules
+    if not is_loaded:
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if not is_loaded:
+            del sys.modules[name]
 
 
 @functools.cache

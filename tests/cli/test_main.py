@@ -12,6 +12,7 @@ import pytest
 from app import __version__
 from app.cli_models import seconds_of
 from app.core import errors
+from resources import resource_path
 from tests.cli.conftest import refused
 from tests.conftest import REPOSITORY
 
@@ -201,6 +202,29 @@ def test_segment_needs_neither_torch_nor_qt(scan, prompts, tmp_path):
     loaded = set(done.stderr.strip().splitlines()[-1].split())
     assert "SimpleITK" in loaded
     assert not loaded & {"torch", "torchvision", "PySide6", "pyqtgraph", "skimage"}
+
+
+def test_the_embedded_model_answers_without_torch_and_tells_nobody(tmp_path):
+    script = (
+        "import sys\n"
+        "from app.cli import main\n"
+        "code = main(sys.argv[1:])\n"
+        "print(*{n.partition('.')[0] for n, m in sys.modules.items() if m}, file=sys.stderr)\n"
+        "sys.exit(code)\n"
+    )
+    sample, out = resource_path("samples/torso_ct.nii.gz"), tmp_path / "mask.nii.gz"
+    box = {"label": "liver", "kind": "box", "start_ijk": [17, 31, 60], "stop_ijk": [91, 83, 61]}
+    (tmp_path / "p.json").write_text(json.dumps({"version": 1, "prompts": [box]}))
+    words = ["--prompts", str(tmp_path / "p.json"), "--out", str(out), "--device", "cpu"]
+    done = _python(script, "segment", str(sample), *words, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["device"].startswith("OpenVINO")
+    assert report["volume_ml"]["liver"] > 0
+    loaded = set(done.stderr.strip().splitlines()[-1].split())
+    assert "openvino" in loaded
+    # OpenVINO would report its use to its maker when it is imported.
+    assert not loaded & {"torch", "PySide6", "openvino_telemetry", "concurrent"}
 
 
 @pytest.mark.parametrize(
