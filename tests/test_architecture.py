@@ -81,6 +81,7 @@ MAY_IMPORT = {
         "app.core",
         "models",
         "resources",
+        "PIL",
         "monai",
         "nibabel",
         "numpy",
