@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 
 import numpy as np
 
@@ -48,6 +49,9 @@ class Volume:
         Identifies the loaded volume within this run of the program.
     notes : tuple of str
         Sentences about how it was read, e.g. that it was resampled.
+    source_paths : tuple of Path
+        DICOM files in the order of the file's last axis, so that an export can refer to them;
+        one file for all frames. Empty for other formats and for resampled series.
     """
 
     voxels: np.ndarray
@@ -57,6 +61,7 @@ class Volume:
     name: str = ""
     uid: str = field(default_factory=lambda: uuid.uuid4().hex)
     notes: tuple[str, ...] = ()
+    source_paths: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         if self.voxels.shape != self.geometry.shape_zyx:

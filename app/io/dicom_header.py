@@ -172,8 +172,10 @@ def read_slices(paths: Iterable[Path], ctx: JobContext) -> tuple[list[SliceHeade
     return slices, refused
 
 
-def load_dataset(path: Path, *, with_pixels: bool) -> Dataset:
-    """Return a DICOM dataset, all of it or only what this program looks at.
+def load_dataset(
+    path: Path, *, with_pixels: bool = False, tags: list[str] | None = None
+) -> Dataset:
+    """Return a DICOM dataset with only the attributes that images need, or the given ones.
 
     Raises
     ------
@@ -184,6 +186,7 @@ def load_dataset(path: Path, *, with_pixels: bool) -> Dataset:
 
     import pydicom
 
+    wanted = tags or ([*_TAGS, "PixelData"] if with_pixels else _TAGS)
     # Odd values are judged here; what pydicom thinks of them must not reach the terminal.
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
     try:
@@ -192,8 +195,8 @@ def load_dataset(path: Path, *, with_pixels: bool) -> Dataset:
             dataset = pydicom.dcmread(
                 path,
                 force=True,
-                stop_before_pixels=not with_pixels,
-                specific_tags=[*_TAGS, "PixelData"] if with_pixels else list(_TAGS),
+                stop_before_pixels="PixelData" not in wanted,
+                specific_tags=list(wanted),
             )
             _drop_unreadable(dataset)
     except parse_errors() as error:

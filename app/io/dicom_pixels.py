@@ -54,6 +54,7 @@ def read_series(series: Series, name: str, ctx: JobContext) -> Volume:
         source_orientation=series.source_orientation,
         name=name,
         notes=series.info.warnings,
+        source_paths=tuple(dict.fromkeys(s.path for s in series.slices)),
     )
 
 

@@ -16,6 +16,7 @@ from app.core.tasks import JobContext, NullContext
 from app.core.volume import Volume
 from app.io.dicom_header import dicom_files, is_dicom, read_slices
 from app.io.dicom_pixels import read_series
+from app.io.dicom_seg import is_segmentation, read_seg
 from app.io.dicom_series import Series, SeriesInfo, choose, group_series
 from app.io.grid_file import (
     PLACEHOLDER_NOTE,
@@ -120,6 +121,9 @@ def read_labels(path: Path | str, like: Geometry, *, ctx: JobContext | None = No
     GeometryError
         Its grid is another one; the sentence says what differs.
     """
+    path = Path(path)
+    if _is_seg(path):
+        return read_seg(path, like)[0]
     volume = read_volume(path, ctx=ctx)
     difference = grid_difference(volume.geometry, like)
     if difference:
@@ -201,6 +205,13 @@ def _grid_header(path: Path) -> GridHeader | None:
             "can."
         )
     return None
+
+
+def _is_seg(path: Path) -> bool:
+    try:
+        return path.is_file() and is_dicom(path) and is_segmentation(path)
+    except OSError as error:
+        raise _plain(error) from error
 
 
 def _grid_info(header: GridHeader, path: Path) -> SeriesInfo:
