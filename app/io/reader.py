@@ -12,12 +12,13 @@ import numpy as np
 
 from app.core.errors import AppError, GeometryError, ReadError
 from app.core.geometry import Geometry
+from app.core.series import SeriesInfo
 from app.core.tasks import JobContext, NullContext
 from app.core.volume import Volume
 from app.io.dicom_header import dicom_files, is_dicom, read_slices
 from app.io.dicom_pixels import read_series
 from app.io.dicom_seg import is_segmentation, read_seg
-from app.io.dicom_series import Series, SeriesInfo, choose, group_series
+from app.io.dicom_series import Series, choose, group_series
 from app.io.grid_file import (
     PLACEHOLDER_NOTE,
     GridHeader,
