@@ -41,6 +41,8 @@ _PHASES = (
     "TemporalPositionIndex", "TemporalPositionIdentifier", "EchoNumbers", "DiffusionBValue",
     "TriggerTime", "ImageType", "AcquisitionNumber", "AcquisitionTime", "ContentTime",
 )  # fmt: skip
+# Segmentation objects, binary or fractional, and as label maps.
+SEGMENTATION_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 MAX_FILES = 20_000
 
 
@@ -256,6 +258,11 @@ class _Common:
         rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
         if rows < 1 or columns < 1:
             raise ReadError(f"The file is a {self.class_name}, which holds no image.")
+        if str(dataset.get("SOPClassUID")) in SEGMENTATION_CLASSES:
+            raise ReadError(
+                f"The file holds labels (it is a {self.class_name}) and no scan; open the scan, "
+                "then import the labels onto it."
+            )
         samples = int(dataset.get("SamplesPerPixel") or 1)
         photometric = str(dataset.get("PhotometricInterpretation") or "MONOCHROME2")
         if samples != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):

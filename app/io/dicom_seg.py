@@ -15,13 +15,12 @@ import numpy as np
 from app.core.errors import GeometryError, ReadError
 from app.core.geometry import Geometry
 from app.core.labels import PALETTE, Colour, LabelInfo, LabelTable
-from app.io.dicom_header import load_dataset, parse_errors
+from app.io.dicom_header import SEGMENTATION_CLASSES, load_dataset, parse_errors
 from app.io.grid_file import check_size
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-SEGMENTATION_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 # A frame may lie this far from a slice of the scan, in voxels.
 _OFF_GRID = 0.05
 _TAGS = [

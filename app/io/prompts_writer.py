@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,8 +20,8 @@ from app.io.prompts_file import INDEX_DIGITS, VERSION
 def write_prompts(path: Path | str, snapshot: Snapshot) -> None:
     """Write a document's prompts, and what else is needed to make its mask again.
 
-    ``snapshot.provenance`` may hold ``model_id``, ``model_sha256``, ``window``, ``app_version``
-    and ``draw_over``.
+    ``snapshot.provenance`` may hold ``model_id``, ``model_sha256``, ``window``, ``app_version``,
+    ``draw_over`` (`DrawOver`) and ``draw_over_of_object`` (mapping of object id to `DrawOver`).
 
     Raises
     ------
@@ -53,7 +54,12 @@ def prompts_content(snapshot: Snapshot) -> dict[str, Any]:
         | ({"code": list(info.code)} if info.code else {})
         for info in snapshot.label_table
     ]
-    content["prompts"] = [_entry(p, snapshot) for p in snapshot.prompts]
+    policies = cast(Mapping[int, DrawOver], made_with.get("draw_over_of_object", {}))
+    content["prompts"] = [
+        _entry(p, snapshot)
+        | ({"draw_over": policies[p.object_id].value} if p.object_id in policies else {})
+        for p in snapshot.prompts
+    ]
     return content
 
 

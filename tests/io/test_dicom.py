@@ -14,6 +14,7 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGLSLossless,
     RLELossless,
     RTStructureSetStorage,
     UltrasoundMultiFrameImageStorage,
@@ -107,6 +108,19 @@ def compressed(dataset: pydicom.Dataset, compressor: str, folder: Path) -> pydic
         dataset[name] = other[name]
     dataset.file_meta.TransferSyntaxUID = other.file_meta.TransferSyntaxUID
     return dataset
+
+
+def test_jpeg_ls(tmp_path: Path):
+    datasets = [dicom_slice(k) for k in range(3)]
+    for dataset in datasets:
+        dataset.compress(JPEGLSLossless, generate_instance_uid=False)
+    folder = write_dicom(tmp_path / "s", datasets)
+    assert "JPEG-LS" in scan(folder)[0].transfer_syntax
+    assert np.array_equal(read_volume(folder).voxels[1], stored_pixels(1) - 1024)
+    for dataset in datasets:
+        dataset.Columns = 11
+    folder = write_dicom(tmp_path / "t", datasets)
+    assert "are 10 x 8 with 1 values each, and its header says 11 x 8" in refusal(folder)
 
 
 @pytest.mark.parametrize("compressor", ["JPEG", "JPEG2000"])

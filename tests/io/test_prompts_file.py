@@ -236,7 +236,7 @@ def test_round_trip(tmp_path: Path, orientation: str):
     )
     snapshot = document.snapshot(
         model_id="m", model_sha256="abc", window=(-160.0, 240.0), app_version="1.2",
-        draw_over=DrawOver.ALL,
+        draw_over=DrawOver.EMPTY, draw_over_of_object={3: DrawOver.ALL},
     )  # fmt: skip
     path = tmp_path / "mask.prompts.json"
     write_prompts(path, snapshot)
@@ -245,7 +245,9 @@ def test_round_trip(tmp_path: Path, orientation: str):
     assert found.labels == table
     assert (found.model_id, found.model_sha256, found.app_version) == ("m", "abc", "1.2")
     assert found.window == (-160.0, 240.0)
-    assert found.draw_over is DrawOver.ALL
+    assert {object_id: policy for object_id, _, policy in found.objects} == {
+        3: DrawOver.ALL, 0: DrawOver.EMPTY, 1: DrawOver.EMPTY, 8: DrawOver.EMPTY, 6: DrawOver.EMPTY,
+    }  # fmt: skip
     assert found.warnings == ()
 
 
