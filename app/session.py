@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from models.preprocess import intensity_window
+import numpy as np
 
 from app import __version__
 from app.core.commands import SetLabels, add_label, change_label
@@ -27,8 +27,9 @@ from app.prompting import Preview, Prompting
 from app.settings import Settings
 from models.base import InstalledModel
 from models.engine import DEFAULT_MODEL, InferenceEngine
+from models.preprocess import intensity_window
 
-__all__ = ["Message", "Preview", "Session", "Status"]
+__all__ = ["Message", "Preview", "SaveReport", "SeriesInfo", "Session", "Status"]
 
 
 class Session:
@@ -42,6 +43,8 @@ class Session:
         Where and how the model runs, and why there.
     source_path : Path, optional
         The opened file or folder.
+    offered_path : Path, optional
+        The folder whose series were offered last.
 
     Events
     ------
@@ -71,6 +74,7 @@ class Session:
         self.document: Document | None = None
         self.device_text = ""
         self.source_path: Path | None = None
+        self.offered_path: Path | None = None
         self._runner = runner
         self._file_runner = file_runner
         self._engine = engine
@@ -135,6 +139,7 @@ class Session:
             if isinstance(result[0], Volume):
                 self._opened(path, *result)
             else:
+                self.offered_path = path
                 self.series_offered.emit(result)
 
         self._notices.begin("open", f"Opening {path.name}", can_cancel=True)
@@ -166,6 +171,14 @@ class Session:
             self.view_state.cursor_zyx = (shape[0] // 2, shape[1] // 2, shape[2] // 2)
             self.view_state.active_label = next(iter(document.label_table)).id
         self.document_changed.emit(document)
+
+    def use_percentile_window(self, low: float, high: float) -> None:
+        """Display from one percentile of the scan's values to another."""
+        voxels = self._editable().volume.voxels
+        # Every n-th voxel is enough for a display and takes no time.
+        step = max(1, round((voxels.size / 200_000) ** (1 / 3)))
+        bottom, top = np.percentile(voxels[::step, ::step, ::step], (low, high))
+        self.view_state.window = (float(bottom), max(float(top), float(bottom) + 1e-3))
 
     # -- prompting -----------------------------------------------------------------------------
 

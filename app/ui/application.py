@@ -1,0 +1,81 @@
+"""Builds the program: settings, engine, session, window; and ends it cleanly."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from types import TracebackType
+
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QApplication
+
+from app.jobs import JobRunner
+from app.session import Message, Session
+from app.settings import Settings, user_cache_dir
+from app.ui.main_window import MainWindow
+from app.ui.theme import apply_theme
+from models.cache import EmbeddingCache
+from models.engine import InferenceEngine
+from models.weights import list_models
+
+logger = logging.getLogger(__name__)
+
+
+class Application:
+    """Everything that lives as long as the window."""
+
+    def __init__(self) -> None:
+        existing = QApplication.instance()
+        self.qt = existing if isinstance(existing, QApplication) else QApplication(sys.argv[:1])
+        apply_theme(self.qt)
+        self.settings = Settings.load()
+        self.runner, self.file_runner = JobRunner(), JobRunner()
+        cache = EmbeddingCache(
+            self.settings.cache_megabytes << 20, folder=user_cache_dir() / "embeddings"
+        )
+        engine = InferenceEngine(
+            list_models,
+            device=self.settings.device,
+            cache=cache,
+            graph_cache_dir=user_cache_dir() / "graphs",
+        )
+        self.session = Session(self.runner, self.file_runner, engine, list_models, self.settings)
+        self.window = MainWindow(self.session)
+
+    def show(self) -> None:
+        """Show the window, then let the worker load the model."""
+        self.window.show()
+        QTimer.singleShot(0, self.session.load_model)
+
+    def close(self) -> bool:
+        """Close the window and end the workers; False if one did not stop."""
+        self.window.close()
+        stopped = [runner.shutdown() for runner in (self.runner, self.file_runner)]
+        return all(stopped)
+
+    def tell_fault(
+        self, kind: type[BaseException], fault: BaseException, trace: TracebackType | None
+    ) -> None:
+        """Log what nobody expected and say so once, instead of ending the program."""
+        logger.critical("Unexpected", exc_info=(kind, fault, trace))
+        sentence = (
+            "Something unexpected went wrong; save your work. "
+            f"({kind.__name__}; details are in the log.)"
+        )
+        self.session.message.emit(Message(sentence, is_error=True))
+
+
+def run_window(path: Path | None) -> int:
+    """Show the window, with a scan if a path is given, until it is closed; return 0."""
+    if sys.platform == "win32":
+        # WORKAROUND(torch 2.9): its DLLs fail to load after Qt's on Windows; remove when fixed.
+        import torch  # noqa: F401
+    application = Application()
+    sys.excepthook = application.tell_fault
+    application.show()
+    if path is not None:
+        application.session.open(path)
+    application.qt.exec()
+    application.close()
+    return 0

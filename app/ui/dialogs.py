@@ -1,0 +1,118 @@
+"""Every question to the user, one function each, so that tests can answer in their place."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from pathlib import Path
+
+from PySide6.QtCore import QCoreApplication
+from PySide6.QtGui import QColor
+from PySide6.QtWidgets import (
+    QColorDialog,
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QLabel,
+    QListWidget,
+    QMessageBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.session import SeriesInfo
+
+IMAGES = "Images (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm);;All files (*)"
+MASKS = "NIfTI (*.nii.gz *.nii);;NRRD (*.nrrd);;MetaImage (*.mha)"
+
+
+class Unsaved(Enum):
+    """What to do with work that was not saved."""
+
+    SAVE = auto()
+    DISCARD = auto()
+    CANCEL = auto()
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("dialogs", text)
+
+
+def ask_image(parent: QWidget, folder: str) -> Path | None:
+    """Return the file to open; None if the user thought better of it."""
+    name, _ = QFileDialog.getOpenFileName(parent, _tr("Open image"), folder, IMAGES)
+    return Path(name) if name else None
+
+
+def ask_folder(parent: QWidget, folder: str) -> Path | None:
+    """Return the DICOM folder to open."""
+    name = QFileDialog.getExistingDirectory(parent, _tr("Open DICOM folder"), folder)
+    return Path(name) if name else None
+
+
+def ask_save(parent: QWidget, suggestion: Path) -> Path | None:
+    """Return where to save the mask."""
+    name, _ = QFileDialog.getSaveFileName(parent, _tr("Save mask"), str(suggestion), MASKS)
+    return Path(name) if name else None
+
+
+def ask_series(parent: QWidget, series: tuple[SeriesInfo, ...]) -> SeriesInfo | None:
+    """Return one of several series."""
+    dialog = QDialog(parent)
+    dialog.setWindowTitle(_tr("Choose a series"))
+    dialog.setMinimumWidth(560)
+    choices = QListWidget()
+    choices.setAccessibleName(_tr("Series"))
+    for info in series:
+        choices.addItem(describe_series(info))
+    choices.setCurrentRow(0)
+    buttons = QDialogButtonBox(
+        QDialogButtonBox.StandardButton.Open | QDialogButtonBox.StandardButton.Cancel
+    )
+    buttons.accepted.connect(dialog.accept)
+    buttons.rejected.connect(dialog.reject)
+    choices.itemDoubleClicked.connect(dialog.accept)
+    layout = QVBoxLayout(dialog)
+    layout.addWidget(QLabel(_tr("This folder holds several series.")))
+    layout.addWidget(choices)
+    layout.addWidget(buttons)
+    if dialog.exec() != QDialog.DialogCode.Accepted:
+        return None
+    return series[choices.currentRow()]
+
+
+def describe_series(info: SeriesInfo) -> str:
+    """Return one line about a series."""
+    size = " × ".join(str(n) for n in info.size_xyz)
+    spacing = " × ".join(f"{s:.2f}" for s in info.spacing_mm)
+    return f"{info.modality}   {info.description or '-'}   {size}   {spacing} mm"
+
+
+def ask_unsaved(parent: QWidget) -> Unsaved:
+    """Return what to do before unsaved work would be closed."""
+    box = QMessageBox(parent)
+    box.setWindowTitle(_tr("Unsaved mask"))
+    box.setText(_tr("The mask has changes that are not saved."))
+    save = box.addButton(_tr("Save…"), QMessageBox.ButtonRole.AcceptRole)
+    discard = box.addButton(_tr("Discard"), QMessageBox.ButtonRole.DestructiveRole)
+    box.addButton(QMessageBox.StandardButton.Cancel)
+    box.exec()
+    clicked = box.clickedButton()
+    if clicked is save:
+        return Unsaved.SAVE
+    return Unsaved.DISCARD if clicked is discard else Unsaved.CANCEL
+
+
+def ask_colour(parent: QWidget, colour: tuple[int, int, int]) -> tuple[int, int, int] | None:
+    """Return another colour for a label."""
+    chosen = QColorDialog.getColor(QColor(*colour), parent)
+    if not chosen.isValid():
+        return None
+    return chosen.red(), chosen.green(), chosen.blue()
+
+
+def show_text(parent: QWidget, title: str, text: str) -> None:
+    """Show a text until it is closed."""
+    box = QMessageBox(parent)
+    box.setWindowTitle(title)
+    box.setText(text)
+    box.exec()

@@ -1,0 +1,278 @@
+"""The window: views in the middle, panels beside them, menus above. No logic of its own."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+from PySide6.QtCore import QByteArray, Qt
+from PySide6.QtGui import QActionGroup, QCloseEvent, QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import (
+    QDockWidget,
+    QMainWindow,
+    QStackedWidget,
+    QToolBar,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.core.document import Document
+from app.core.volume import Modality
+from app.session import SaveReport, SeriesInfo, Session
+from app.tools import TOOLS
+from app.ui import dialogs
+from app.ui.action_specs import action_specs
+from app.ui.actions import ActionTable
+from app.ui.label_panel import LabelPanel
+from app.ui.message_bar import MessageBar
+from app.ui.segment_panel import SegmentPanel
+from app.ui.start_page import StartPage
+from app.ui.status_bar import StatusBar
+from app.ui.view_grid import ViewGrid
+from resources import resource_path
+
+MENUS = ("File", "Edit", "View", "Segment", "Window", "Help")
+SAMPLE = "samples/torso_ct.nii.gz"
+
+
+class MainWindow(QMainWindow):
+    """Shows one session."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.setWindowTitle("Maskwright")
+        self.setAcceptDrops(True)
+        self.setMinimumSize(900, 600)
+        self.resize(1440, 900)
+        self.grid = ViewGrid(session)
+        self.start_page = StartPage(session.settings.recent_files)
+        self.stack = QStackedWidget()
+        self.stack.addWidget(self.start_page)
+        self.stack.addWidget(self.grid)
+        self.message_bar = MessageBar(session)
+        middle = QWidget()
+        column = QVBoxLayout(middle)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.message_bar)
+        column.addWidget(self.stack, 1)
+        self.setCentralWidget(middle)
+        self.label_panel = LabelPanel(session)
+        self.segment_panel = SegmentPanel(session)
+        self._add_dock(self.tr("Labels"), "labels", self.label_panel)
+        self._add_dock(self.tr("Segment"), "segment", self.segment_panel)
+        self.status = StatusBar(session)
+        self.setStatusBar(self.status)
+        self.windows = json.loads(resource_path("windows.json").read_text(encoding="utf-8"))
+        self.actions_table = ActionTable(session, self, action_specs(self))
+        self._fill_menus()
+        self._fill_tool_bar()
+        self._leave_document = lambda: None
+        self._after_save: Path | None = None
+        self._is_closing_after_save = False
+        self.grid.hover_changed.connect(self.status.show_hover)
+        self.start_page.open_requested.connect(lambda: self.actions_table.run("open"))
+        self.start_page.folder_requested.connect(lambda: self.actions_table.run("open_folder"))
+        self.start_page.sample_requested.connect(lambda: self.actions_table.run("open_sample"))
+        self.start_page.recent_requested.connect(lambda text: self.open_path(Path(text)))
+        session.document_changed.connect(self._on_document_changed)
+        session.pending_changed.connect(lambda _: self._refresh())
+        session.view_state.changed.connect(self._on_view_changed)
+        session.series_offered.connect(self._on_series_offered)
+        session.saved.connect(self._on_saved)
+        self._restore()
+        self._on_document_changed(session.document)
+
+    # -- building ------------------------------------------------------------------------------
+
+    def _add_dock(self, title: str, name: str, panel: QWidget) -> None:
+        dock = QDockWidget(title, self)
+        dock.setObjectName(name)
+        dock.setFeatures(
+            QDockWidget.DockWidgetFeature.DockWidgetMovable
+            | QDockWidget.DockWidgetFeature.DockWidgetFloatable
+        )
+        dock.setWidget(panel)
+        dock.setMinimumWidth(250)
+        self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, dock)
+
+    def _fill_menus(self) -> None:
+        for title in MENUS:
+            menu = self.menuBar().addMenu(self.tr(title))
+            self.actions_table.fill(menu, title)
+            if title == "File":
+                self.recent_menu = menu.addMenu(self.tr("Open recent"))
+                self.recent_menu.aboutToShow.connect(self._fill_recent)
+
+    def _fill_recent(self) -> None:
+        self.recent_menu.clear()
+        for text in self.session.settings.recent_files:
+            action = self.recent_menu.addAction(text)
+            action.triggered.connect(lambda _=False, text=text: self.open_path(Path(text)))
+
+    def _fill_tool_bar(self) -> None:
+        bar = QToolBar(self.tr("Tools"))
+        bar.setObjectName("tools")
+        bar.setMovable(False)
+        group = QActionGroup(self)
+        for tool in TOOLS.load().values():
+            action = self.actions_table[f"tool_{tool.id}"]
+            action.setToolTip(f"{tool.title} ({tool.shortcut}) – {tool.hint}")
+            group.addAction(action)
+            bar.addAction(action)
+        for names in (
+            ("positive", "accept", "reset", "carry"),
+            ("undo", "redo"),
+            ("fit", "crosshair", "show_mask"),
+            ("save",),
+        ):
+            bar.addSeparator()
+            for name in names:
+                bar.addAction(self.actions_table[name])
+        self.addToolBar(bar)
+
+    # -- opening and saving --------------------------------------------------------------------
+
+    def open_path(self, path: Path) -> None:
+        """Open a file or folder, after asking about unsaved work."""
+        if self.may_leave(path):
+            self.session.open(path)
+
+    def open_sample(self) -> None:
+        """Open the synthetic torso that ships with the program."""
+        self.open_path(resource_path(SAMPLE))
+
+    def save(self) -> bool:
+        """Ask where, and save on the worker; False if the user thought better of it."""
+        source = self.session.source_path
+        folder = Path(self.session.settings.last_folder or ".")
+        stem = "mask" if source is None else f"{source.name.split('.')[0]}_mask"
+        if source is not None and resource_path("samples") not in source.parents:
+            folder = source.parent
+        path = dialogs.ask_save(self, folder / f"{stem}.nii.gz")
+        if path is None:
+            return False
+        if not path.name.lower().endswith((".nii", ".nii.gz", ".nrrd", ".mha")):
+            path = path.with_name(path.name + ".nii.gz")
+        self.session.save_mask(path)
+        return True
+
+    def may_leave(self, then_open: Path | None = None) -> bool:
+        """Return whether the open document may be replaced now.
+
+        If the user chooses to save, it may not yet: ``then_open`` is opened once it is saved.
+        """
+        document = self.session.document
+        if document is None or not document.is_modified:
+            return True
+        answer = dialogs.ask_unsaved(self)
+        if answer is dialogs.Unsaved.SAVE and self.save():
+            self._after_save = then_open
+            self._is_closing_after_save = then_open is None
+        return answer is dialogs.Unsaved.DISCARD
+
+    def _on_saved(self, report: SaveReport) -> None:
+        self._refresh()
+        path, self._after_save = self._after_save, None
+        if path is not None:
+            self.session.open(path)
+        elif self._is_closing_after_save:
+            self._is_closing_after_save = False
+            self.close()
+
+    def _on_series_offered(self, series: tuple[SeriesInfo, ...]) -> None:
+        chosen = dialogs.ask_series(self, series)
+        path = self.session.offered_path
+        if chosen is not None and path is not None:
+            self.session.open(path, series_uid=chosen.uid)
+
+    # -- display window ------------------------------------------------------------------------
+
+    def use_window(self, number: int) -> None:
+        """Take the n-th preset of the scan's modality for display."""
+        document = self.session.document
+        if document is None:
+            return
+        if document.volume.modality is Modality.CT:
+            presets = self.windows["CT"]
+            if number < len(presets):
+                width, level = presets[number]["width"], presets[number]["level"]
+                self.session.view_state.window = (level - width / 2, level + width / 2)
+            return
+        presets = self.windows["MR"]
+        if number < len(presets):
+            self.session.use_percentile_window(*presets[number]["percentiles"])
+
+    # -- keeping up ----------------------------------------------------------------------------
+
+    def _on_document_changed(self, document: Document | None) -> None:
+        self._leave_document()
+        self._leave_document = lambda: None
+        if document is not None:
+            self._leave_document = document.changed.connect(lambda change: self._refresh())
+            self.stack.setCurrentWidget(self.grid)
+            self.grid.fit()
+            if self.session.view_state.active_tool == "navigate":
+                self.session.view_state.active_tool = "box"
+        else:
+            self.stack.setCurrentWidget(self.start_page)
+        self._refresh()
+
+    def _on_view_changed(self, name: str) -> None:
+        if name in ("active_tool", "positive", "crosshair_visible", "overlay_visible"):
+            self.actions_table.refresh()
+
+    def _refresh(self) -> None:
+        document = self.session.document
+        self.actions_table.refresh()
+        undo, redo = self.actions_table["undo"], self.actions_table["redo"]
+        undone = document.undo_labels[:1] if document is not None else ()
+        again = document.redo_labels[:1] if document is not None else ()
+        undo.setText(self.tr("Undo") if not undone else f"{self.tr('Undo')} {undone[0]}")
+        redo.setText(self.tr("Redo") if not again else f"{self.tr('Redo')} {again[0]}")
+        undo.setIconText(self.tr("Undo"))
+        redo.setIconText(self.tr("Redo"))
+        if document is None:
+            self.setWindowTitle("Maskwright")
+            return
+        mark = " •" if document.is_modified else ""
+        self.setWindowTitle(f"{document.volume.name}{mark} – Maskwright")
+
+    def _restore(self) -> None:
+        settings = self.session.settings
+        if settings.window_geometry:
+            self.restoreGeometry(QByteArray(base64.b64decode(settings.window_geometry)))
+        if settings.window_state:
+            self.restoreState(QByteArray(base64.b64decode(settings.window_state)))
+        self.session.view_state.overlay_opacity = settings.overlay_opacity
+        self.session.view_state.outline = settings.outline
+
+    def _remember(self) -> None:
+        settings, state = self.session.settings, self.session.view_state
+        settings.window_geometry = base64.b64encode(self.saveGeometry().data()).decode()
+        settings.window_state = base64.b64encode(self.saveState().data()).decode()
+        settings.overlay_opacity, settings.outline = state.overlay_opacity, state.outline
+        settings.save()
+
+    # -- Qt ------------------------------------------------------------------------------------
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
+        if paths:
+            event.acceptProposedAction()
+            self.open_path(paths[0])
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        if not self.may_leave():
+            event.ignore()
+            return
+        self.session.cancel(keep=False)
+        self._remember()
+        self.grid.close_views()
+        event.accept()

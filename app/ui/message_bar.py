@@ -1,0 +1,47 @@
+"""Sentences for the user, above the views: a note goes by itself, an error stays."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QWidget
+
+from app.session import Message, Session
+
+_NOTE_MS = 6000
+
+
+class MessageBar(QFrame):
+    """Shows the latest message."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("message")
+        self.label = QLabel()
+        self.label.setWordWrap(True)
+        self.close_button = QPushButton(self.tr("Close"))
+        self.close_button.clicked.connect(self.hide)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(12, 5, 8, 5)
+        row.addWidget(self.label, 1)
+        row.addWidget(self.close_button)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_NOTE_MS)
+        self._timer.timeout.connect(self.hide)
+        session.message.connect(self.show_message)
+        self.hide()
+
+    def show_message(self, message: Message) -> None:
+        """Show a sentence; a note does not push an error away."""
+        is_error_shown = self.isVisible() and self.property("error") is True
+        if is_error_shown and not message.is_error:
+            return
+        self.label.setText(message.text)
+        self.setProperty("error", message.is_error)
+        self.style().unpolish(self)
+        self.style().polish(self)
+        self.show()
+        if message.is_error:
+            self._timer.stop()
+        else:
+            self._timer.start()

@@ -1,0 +1,160 @@
+"""The present object: what it is, carrying it through, draw-over policy, overlay."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QFormLayout,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSlider,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.core.document import Document
+from app.core.errors import AppError
+from app.core.labels import DrawOver
+from app.core.prompts import PLANE_NAMES, BoxPrompt
+from app.session import Message, Session
+
+# How far a mask is carried unless the user says otherwise, in slices to each side.
+DEFAULT_REACH = 12
+
+
+class SegmentPanel(QWidget):
+    """Carry through a slice range, and how masks are drawn."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session = session
+        self._range_of: tuple[int, int, int] | None = None
+        carry = QGroupBox(self.tr("Carry through"))
+        self.hint = QLabel()
+        self.hint.setObjectName("quiet")
+        self.hint.setWordWrap(True)
+        self.first, self.last = QSpinBox(), QSpinBox()
+        self.first.setAccessibleName(self.tr("First slice"))
+        self.last.setAccessibleName(self.tr("Last slice"))
+        row = QHBoxLayout()
+        row.addWidget(QLabel(self.tr("Slices")))
+        row.addWidget(self.first)
+        row.addWidget(QLabel("–"))
+        row.addWidget(self.last)
+        row.addStretch()
+        self.all_button = QPushButton(self.tr("All"))
+        row.addWidget(self.all_button)
+        self.carry_button = QPushButton(self.tr("Carry through"))
+        self.carry_button.setProperty("accent", True)
+        self.carry_button.setToolTip(self.tr("Carry the mask through these slices (Ctrl+Return)"))
+        inside = QVBoxLayout(carry)
+        inside.setContentsMargins(0, 6, 0, 0)
+        inside.addWidget(self.hint)
+        inside.addLayout(row)
+        inside.addWidget(self.carry_button)
+
+        look = QGroupBox(self.tr("Masks"))
+        self.opacity = QSlider(Qt.Orientation.Horizontal)
+        self.opacity.setRange(0, 100)
+        self.opacity.setAccessibleName(self.tr("Mask opacity"))
+        self.outline = QCheckBox(self.tr("Outline"))
+        self.replace_others = QCheckBox(self.tr("Draw over other labels"))
+        form = QFormLayout(look)
+        form.setContentsMargins(0, 6, 0, 0)
+        form.addRow(self.tr("Opacity"), self.opacity)
+        form.addRow(self.outline)
+        form.addRow(self.replace_others)
+
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(10, 4, 10, 8)
+        layout.addWidget(carry)
+        layout.addWidget(look)
+        layout.addStretch()
+
+        self.carry_button.clicked.connect(self.carry)
+        self.all_button.clicked.connect(self._take_all)
+        state = session.view_state
+        self.opacity.valueChanged.connect(self._on_opacity)
+        self.outline.toggled.connect(lambda on: setattr(state, "outline", on))
+        self.replace_others.toggled.connect(self._on_draw_over)
+        self._leave_document = lambda: None
+        session.document_changed.connect(self._on_document_changed)
+        session.pending_changed.connect(lambda _: self.refresh())
+        state.changed.connect(self._on_view_changed)
+        self._on_view_changed("overlay_opacity")
+        self._on_document_changed(session.document)
+
+    def carry(self) -> None:
+        """Carry the object's mask through the chosen slices."""
+        try:
+            self.session.carry_through(self.first.value() - 1, self.last.value())
+        except AppError as error:
+            self.session.message.emit(Message(str(error), is_error=True))
+
+    def refresh(self) -> None:
+        """Offer a range round the latest box."""
+        document = self.session.document
+        box = self._latest_box()
+        self.setEnabled(document is not None)
+        self.carry_button.setEnabled(box is not None)
+        self.all_button.setEnabled(box is not None)
+        if document is None or box is None:
+            self._range_of = None
+            self.hint.setText(self.tr("Draw a box on one slice; its mask can then be carried."))
+            return
+        n_slices = document.volume.voxels.shape[box.axis]
+        self.hint.setText(
+            self.tr("From {plane} slice {number} of {count}, both ways.").format(
+                plane=PLANE_NAMES[box.axis], number=box.slice_index + 1, count=n_slices
+            )
+        )
+        offered_for = (box.object_id, box.axis, box.slice_index)
+        for spin in (self.first, self.last):
+            spin.setRange(1, n_slices)
+        if offered_for != self._range_of:
+            self._range_of = offered_for
+            low, high = box.through or (
+                box.slice_index - DEFAULT_REACH,
+                box.slice_index + DEFAULT_REACH + 1,
+            )
+            self.first.setValue(low + 1)
+            self.last.setValue(high)
+
+    def _latest_box(self) -> BoxPrompt | None:
+        document = self.session.document
+        if document is None:
+            return None
+        label_id = self.session.view_state.active_label
+        for prompt in reversed((*document.prompts, *self.session.pending)):
+            if isinstance(prompt, BoxPrompt) and prompt.label_id == label_id:
+                return prompt
+        return None
+
+    def _take_all(self) -> None:
+        self.first.setValue(self.first.minimum())
+        self.last.setValue(self.last.maximum())
+
+    def _on_document_changed(self, document: Document | None) -> None:
+        self._leave_document()
+        self._leave_document = lambda: None
+        if document is not None:
+            self._leave_document = document.changed.connect(lambda change: self.refresh())
+        self.refresh()
+
+    def _on_view_changed(self, name: str) -> None:
+        state = self.session.view_state
+        if name in ("overlay_opacity", "outline"):
+            self.opacity.setValue(round(100 * state.overlay_opacity))
+            self.outline.setChecked(state.outline)
+        elif name == "active_label":
+            self.refresh()
+
+    def _on_opacity(self, percent: int) -> None:
+        self.session.view_state.overlay_opacity = percent / 100
+
+    def _on_draw_over(self, is_on: bool) -> None:
+        self.session.draw_over = DrawOver.ALL if is_on else DrawOver.EMPTY

@@ -1,0 +1,216 @@
+"""The picture of one slice: grey image, masks, preview, outlines. Computes only what changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Flag, auto
+
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import QRectF
+from PySide6.QtGui import QColor, QImage, QPainter, QPainterPath
+
+from app.core.document import Document
+from app.core.labels import LabelTable
+from app.core.view_state import ViewState
+from app.core.volume import take_slice
+from app.ui.plane_frame import PlaneFrame
+from app.ui.slice_image import (
+    Outlines,
+    find_outlines,
+    grey_levels,
+    label_colours,
+    overlay_pixels,
+    premultiplied,
+)
+from app.ui.slice_painter import line_pen
+
+OUTLINE_PX = 1.4
+# A mask that is not yet in the document is fainter than one that is.
+PREVIEW_OPACITY = 0.35
+
+
+class Layer(Flag):
+    """A part of the picture that may be out of date."""
+
+    NONE = 0
+    IMAGE = auto()
+    OVERLAY = auto()
+    PREVIEW = auto()
+    ALL = IMAGE | OVERLAY | PREVIEW
+
+
+@dataclass(frozen=True, eq=False)
+class _Picture:
+    """A Qt image and the array that holds its pixels, which has to live as long."""
+
+    image: QImage
+    pixels: np.ndarray
+
+    @classmethod
+    def of(cls, pixels: np.ndarray) -> _Picture:
+        """Return a picture of (rows, columns) uint8 grey levels or uint32 colours."""
+        kind = QImage.Format
+        wanted = (
+            kind.Format_Grayscale8 if pixels.itemsize == 1 else kind.Format_ARGB32_Premultiplied
+        )
+        rows, columns = pixels.shape
+        image = QImage(pixels.data, columns, rows, pixels.strides[0], wanted)
+        return cls(image, pixels)
+
+
+class SliceLayers(pg.GraphicsObject):
+    """Paints one slice in millimetres of its plane.
+
+    Attributes
+    ----------
+    index : int
+        The slice that is shown.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.index = 0
+        self._frame: PlaneFrame | None = None
+        self._document: Document | None = None
+        self._stale = Layer.NONE
+        self._image: _Picture | None = None
+        self._overlay: _Picture | None = None
+        self._outlines: list[tuple[QColor, QPainterPath]] = []
+        self._previews: dict[int, tuple[np.ndarray, int]] = {}
+        self._preview: _Picture | None = None
+        self._preview_outline: list[tuple[QColor, QPainterPath]] = []
+        self._colours: np.ndarray | None = None
+        self._colours_of: tuple[LabelTable, float, np.dtype] | None = None
+
+    @property
+    def stale(self) -> Layer:
+        """What has to be computed before the next painting."""
+        return self._stale
+
+    def show_document(self, document: Document | None, frame: PlaneFrame | None) -> None:
+        """Show another document, or nothing."""
+        self.prepareGeometryChange()
+        self._document, self._frame = document, frame
+        self._image = self._overlay = self._preview = None
+        self._outlines, self._preview_outline, self._previews = [], [], {}
+        self.mark(Layer.ALL)
+
+    def mark(self, layers: Layer) -> None:
+        """Remember that layers are out of date."""
+        self._stale |= layers
+
+    def add_preview(self, index: int, mask: np.ndarray, label_id: int) -> None:
+        """Show a (rows, columns) bool mask on a slice until `drop_previews`."""
+        self._previews[index] = (mask, label_id)
+        if index == self.index:
+            self.mark(Layer.PREVIEW)
+
+    def drop_previews(self) -> None:
+        """Show no preview any more."""
+        if self._previews:
+            self._previews = {}
+            self.mark(Layer.PREVIEW)
+
+    def refresh(self, index: int, view_state: ViewState) -> None:
+        """Compute what is out of date for a slice."""
+        if index != self.index:
+            self.index = index
+            self.mark(Layer.ALL)
+        stale, self._stale = self._stale, Layer.NONE
+        if self._document is None:
+            return
+        if Layer.IMAGE in stale:
+            pixels = self._document.volume.slice_at(self._frame_axis, index)
+            self._image = _Picture.of(grey_levels(pixels, view_state.window))
+        if Layer.OVERLAY in stale:
+            self._refresh_overlay(self._document, view_state)
+        if Layer.PREVIEW in stale:
+            self._refresh_preview(self._document, view_state)
+
+    def boundingRect(self) -> QRectF:
+        """Return what is covered, in mm."""
+        return QRectF() if self._frame is None else QRectF(*self._frame.rect_mm)
+
+    def paint(self, painter: QPainter, *_: object) -> None:
+        """Paint the layers."""
+        area = self.boundingRect()
+        hints = QPainter.RenderHint
+        if self._image is not None:
+            # Intensities are samples of something smooth; labels are exactly their voxels.
+            painter.setRenderHint(hints.SmoothPixmapTransform, True)
+            painter.drawImage(area, self._image.image)
+        painter.setRenderHint(hints.SmoothPixmapTransform, False)
+        for picture in (self._overlay, self._preview):
+            if picture is not None:
+                painter.drawImage(area, picture.image)
+        painter.setRenderHint(hints.Antialiasing, True)
+        for colour, path in self._outlines:
+            painter.setPen(line_pen(colour, OUTLINE_PX))
+            painter.drawPath(path)
+        for colour, path in self._preview_outline:
+            painter.setPen(line_pen(colour, OUTLINE_PX, is_dashed=True))
+            painter.drawPath(path)
+
+    # -- inside --------------------------------------------------------------------------------
+
+    @property
+    def _frame_axis(self) -> int:
+        assert self._frame is not None
+        return self._frame.axis
+
+    def _refresh_overlay(self, document: Document, view_state: ViewState) -> None:
+        self._overlay, self._outlines = None, []
+        labels = take_slice(document.labelmap.voxels, self._frame_axis, self.index)
+        if not view_state.overlay_visible or not labels.any():
+            return
+        labels = np.ascontiguousarray(labels)
+        table = document.label_table
+        pixels = overlay_pixels(labels, self._label_colours(table, view_state, labels.dtype))
+        self._overlay = None if pixels is None else _Picture.of(pixels)
+        if view_state.outline:
+            shown = label_colours(table, 1.0, labels.dtype) != 0
+            self._outlines = self._paths(find_outlines(labels, shown), table)
+
+    def _refresh_preview(self, document: Document, view_state: ViewState) -> None:
+        self._preview, self._preview_outline = None, []
+        found = self._previews.get(self.index)
+        if found is None or not view_state.overlay_visible:
+            return
+        mask, label_id = found
+        info = document.label_table.get(label_id)
+        colour = (255, 255, 255) if info is None else info.colour
+        colours = np.array([0, premultiplied(colour, PREVIEW_OPACITY)], np.uint32)
+        inside = mask.astype(np.uint8)
+        pixels = overlay_pixels(inside, colours)
+        if pixels is not None:
+            self._preview = _Picture.of(pixels)
+            outlines = find_outlines(inside, np.array([False, True]))
+            self._preview_outline = [
+                (QColor(*colour), self._path(pieces)) for _, pieces in outlines
+            ]
+
+    def _label_colours(
+        self, table: LabelTable, view_state: ViewState, dtype: np.dtype
+    ) -> np.ndarray:
+        key = (table, view_state.overlay_opacity, dtype)
+        if self._colours is None or self._colours_of != key:
+            self._colours = label_colours(table, view_state.overlay_opacity, dtype)
+            self._colours_of = key
+        return self._colours
+
+    def _paths(self, outlines: Outlines, table: LabelTable) -> list[tuple[QColor, QPainterPath]]:
+        paths = []
+        for label_id, pieces in outlines:
+            info = table.get(label_id)
+            if info is not None:
+                colour = QColor(*info.colour)
+                colour.setAlphaF(info.opacity)
+                paths.append((colour, self._path(pieces)))
+        return paths
+
+    def _path(self, pieces: np.ndarray) -> QPainterPath:
+        assert self._frame is not None
+        height, width = self._frame.spacing_rc
+        x, y = pieces[:, ::2].ravel() * width, pieces[:, 1::2].ravel() * height
+        return pg.arrayToQPath(x, y, connect="pairs", finiteCheck=False)

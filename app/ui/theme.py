@@ -1,0 +1,32 @@
+"""The dark theme."""
+
+from __future__ import annotations
+
+import pyqtgraph as pg
+from PySide6.QtGui import QColor, QPalette
+from PySide6.QtWidgets import QApplication
+
+from resources import resource_path
+
+_COLOURS = {
+    QPalette.ColorRole.Window: "#171b20",
+    QPalette.ColorRole.Base: "#13171b",
+    QPalette.ColorRole.Text: "#d8dde3",
+    QPalette.ColorRole.WindowText: "#d8dde3",
+    QPalette.ColorRole.Button: "#262e36",
+    QPalette.ColorRole.ButtonText: "#d8dde3",
+    QPalette.ColorRole.Highlight: "#226a9b",
+    QPalette.ColorRole.HighlightedText: "#ffffff",
+    QPalette.ColorRole.PlaceholderText: "#6d7782",
+}
+
+
+def apply_theme(application: QApplication) -> None:
+    """Give the application its palette and style sheet."""
+    pg.setConfigOptions(imageAxisOrder="row-major", antialias=True)
+    application.setStyle("Fusion")
+    palette = QPalette()
+    for role, colour in _COLOURS.items():
+        palette.setColor(role, QColor(colour))
+    application.setPalette(palette)
+    application.setStyleSheet(resource_path("styles/app.qss").read_text(encoding="utf-8"))
