@@ -7,13 +7,14 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from scipy import ndimage
 
 from app.core.errors import WeightsError
-from models.networks.transunet import TransUNet
+
+if TYPE_CHECKING:
+    from models.networks.transunet import TransUNet
 
 ATTENTION = "MultiHeadDotProductAttention_1"
 EXPECTED = (
@@ -33,6 +34,8 @@ def load_imagenet_npz(network: TransUNet, path: Path) -> None:
         The file is no such archive, lacks an array, or an array has another shape. The network
         is left as it was.
     """
+    import torch
+
     wanted = {
         name: tensor
         for name, tensor in network.state_dict().items()
@@ -82,6 +85,8 @@ def stretch_positions(positions: np.ndarray, n_tokens: int) -> np.ndarray:
         raise WeightsError(f"{n_given} position embeddings are no square and a class token.")
     grid = positions[0, 1:]
     if len(grid) != n_tokens:
+        from scipy import ndimage
+
         factor = math.isqrt(n_tokens) / n_old
         grid = ndimage.zoom(grid.reshape(n_old, n_old, channels), (factor, factor, 1), order=1)
     return grid.reshape(1, n_tokens, channels)
