@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -147,17 +148,19 @@ def segment(
             "model": done.model_id,
             "device": done.device,
             "labels": done.label_values,
-            "volume_ml": done.volumes_ml,
+            "volume_ml": _rounded(done.volumes_ml),
             "scores": _scores_json(done),
-            "seconds": {
-                "total": ended - began,
-                "read": read_at - began,
-                **done.seconds,
-                "save": ended - made_at,
-            },
+            "seconds": _rounded(
+                {
+                    "total": ended - began,
+                    "read": read_at - began,
+                    **done.seconds,
+                    "save": ended - made_at,
+                }
+            ),
             "encodes": cache.n_computed,
             "cache_hits": cache.n_memory_hits + cache.n_disk_hits,
-            "peak_rss_mb": peak_rss_mb(),
+            "peak_rss_mb": round(peak_rss_mb(), 1),
             "warnings": warnings,
         }
     )
@@ -203,7 +206,15 @@ def _scores_json(done: Segmentation) -> list[dict[str, Any]]:
     names = {value: name for name, value in done.label_values.items()}
     label_of = {p.object_id: names[p.label_id] for p in done.document.prompts}
     return [
-        {"object": n, "label": label_of[n], "score": sum(by_slice.values()) / len(by_slice)}
+        {
+            "object": n,
+            "label": label_of[n],
+            "score": round(sum(by_slice.values()) / len(by_slice), 4),
+        }
         for n, by_slice in done.scores.items()
         if by_slice
     ]
+
+
+def _rounded(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in values.items()}

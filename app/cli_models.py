@@ -144,7 +144,7 @@ def train(
         raise ReadError(f"The recipe “{recipe}” does not exist.")
     from models.training.train import train as run_training
 
-    run_training(
+    checkpoint = run_training(
         recipe,
         data=data,
         out=out,
@@ -153,6 +153,7 @@ def train(
         resume=resume,
         report=say,
     )
+    typer.echo(f"Saved {checkpoint}")
 
 
 def seconds_of(text: str) -> float:

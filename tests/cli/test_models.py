@@ -62,22 +62,28 @@ def test_what_is_not_there_yet_says_so(run, bright_model, scan, tmp_path):
 def test_train_gets_what_it_is_told(run, tmp_path, monkeypatch):
     calls: list = []
     module = type(sys)("models.training.train")
-    module.train = lambda recipe, **options: calls.append((recipe, options))  # type: ignore[attr-defined]
+
+    def record(recipe, **options):
+        calls.append((recipe, options))
+        options["report"]("10 % loss 0.5")
+        return tmp_path / "o" / "last.pt"
+
+    module.train = record  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "models.training.train", module)
     recipe = tmp_path / "r.toml"
     recipe.write_text("")
     words = ("--data", tmp_path, "--out", tmp_path / "o", "--time-budget", "20m", "--resume")
-    assert run("train", recipe, *words, "--device", "cpu").code == 0
+    done = run("train", recipe, *words, "--device", "cpu")
+    assert (done.code, done.err) == (0, "10 % loss 0.5\n")
+    assert done.out == f"Saved {tmp_path / 'o' / 'last.pt'}\n"
     ((path, options),) = calls
     assert path == recipe
-    report = options.pop("report")
-    assert options == {
+    assert {k: v for k, v in options.items() if k != "report"} == {
         "data": tmp_path,
         "out": tmp_path / "o",
         "device": "cpu",
         "time_budget_s": 1200,
         "resume": True,
     }
-    assert callable(report)
     refused(run("train", tmp_path / "none.toml"), 3, "none.toml")
     refused(run("train", recipe, "--time-budget", "soon"), 2, "soon")
