@@ -59,7 +59,7 @@ def demo(
     ] = None,
 ) -> None:
     """Segment the shipped sample: box, mask, carried through, saved."""
-    from app.ui.demo import run_demo
+    from app.demo import run_demo
 
     raise typer.Exit(run_demo(out, headless))
 
@@ -75,7 +75,7 @@ def window(path: Annotated[Path | None, typer.Argument()] = None) -> None:
                 "`maskwright --help`."
             )
         raise ReadError(f"“{path}” does not exist.")
-    from app.ui.application import run_window
+    from app.application import run_window
 
     raise typer.Exit(run_window(path))
 

@@ -50,6 +50,12 @@ SeriesOption = Annotated[
         "--series", metavar="UID", help="Which series of a DICOM folder; `info` lists them."
     ),
 ]
+ResampleOption = Annotated[
+    bool,
+    typer.Option(
+        "--resample", help="Put tilted or uneven slices on a regular grid instead of refusing them."
+    ),
+]
 
 
 def exit_code(error: AppError) -> int:

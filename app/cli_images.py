@@ -14,6 +14,7 @@ from app.cli_common import (
     DeviceOption,
     JsonOption,
     ModelOption,
+    ResampleOption,
     SeriesOption,
     check_output,
     installed_models,
@@ -56,6 +57,7 @@ def convert(
         Path, typer.Argument(metavar="OUT", help="File to write.", show_default=False)
     ],
     series: SeriesOption = None,
+    resample: ResampleOption = False,
 ) -> None:
     """Write an image or a label map in another format, on the same grid."""
     from app.io.label_sidecar import read_sidecar, sidecar_path
@@ -66,7 +68,7 @@ def convert(
     names = sidecar_path(source)
     has_names = names.is_file() and not source.is_dir()
     with progress("Converting") as ctx:
-        volume = read_volume(source, series_uid=series, ctx=ctx)
+        volume = read_volume(source, series_uid=series, resample=resample, ctx=ctx)
         if has_names:
             from app.core.document import Document
             from app.core.labels import LabelMap
@@ -97,6 +99,7 @@ def segment(
     model: ModelOption = None,
     device: DeviceOption = DeviceName.AUTO,
     series: SeriesOption = None,
+    resample: ResampleOption = False,
     as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Make masks from prompts."""
@@ -110,7 +113,7 @@ def segment(
     began = time.perf_counter()
     check_output(out, (image, prompts))
     with progress("Segmenting") as ctx:
-        volume = read_volume(image, series_uid=series, ctx=ctx)
+        volume = read_volume(image, series_uid=series, resample=resample, ctx=ctx)
         asked = read_prompts(prompts, volume)
         models = installed_models()
         engine = make_engine(device)
@@ -178,6 +181,7 @@ def _series_json(series: SeriesInfo) -> dict[str, Any]:
         "files": series.n_files,
         "warnings": list(series.warnings),
         "is_openable": series.is_openable,
+        "can_resample": series.can_resample,
         "reason": series.reason,
     }
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import bisect
 import threading
 import time
 import traceback
-from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from PySide6.QtCore import QObject, Qt, QThread, Signal, Slot
 
 from app.core.errors import Cancelled
-from app.core.tasks import JobContext
+from app.core.tasks import JobContext, JobHandle
 
 T = TypeVar("T")
 
 # Progress is passed on at most this often.
 _REPORT_INTERVAL_S = 1 / 20
+# What a main thread usually has. Other threads get 0.5 MB on macOS, too little for some libraries.
+_STACK_BYTES = 8 << 20
 
 
 class _Job:
@@ -27,40 +29,73 @@ class _Job:
         self,
         work: Callable[[JobContext], Any],
         key: str,
+        priority: int,
         done: Callable[[Any], None],
         failed: Callable[[BaseException, str], None],
         progress: Callable[[float, str], None] | None,
         report: Callable[[_Job, float, str], None],
     ) -> None:
-        self.work = work
+        self.work: Callable[[JobContext], Any] | None = work
         self.key = key
-        self.done = done
-        self.failed = failed
-        self.progress = progress
+        self.priority = priority
         self.is_cancelled = False
-        self.is_over = False
+        self._done: Callable[[Any], None] | None = done
+        self._failed: Callable[[BaseException, str], None] | None = failed
+        self._progress = progress
+        self._wants_reports = progress is not None
         self._report = report
-        self._last_report = 0.0
+        self._last_report_s = -_REPORT_INTERVAL_S
         self._highest = 0.0
 
-    # -- JobHandle, on the GUI thread
+    # -- on the GUI thread
 
     def cancel(self) -> None:
         self.is_cancelled = True
+        self._let_go()
 
-    # -- JobContext, on the worker thread
+    def call_done(self, result: object) -> None:
+        """Give the result to whoever still wants it; no callback runs after this."""
+        done = self._done
+        self._let_go()
+        if done is not None:
+            done(result)
+
+    def call_failed(self, error: BaseException, trace: str) -> None:
+        """Give the error to whoever still wants to know; no callback runs after this."""
+        failed = self._failed
+        self._let_go()
+        if failed is not None:
+            failed(error, trace)
+
+    def call_progress(self, fraction: float, text: str) -> None:
+        """Tell how far the job is, unless it is cancelled or over."""
+        if self._progress is not None:
+            self._progress(fraction, text)
+
+    def _let_go(self) -> None:
+        # Whoever keeps the handle keeps no callback alive, nor the scan that it refers to.
+        self._done = self._failed = self._progress = None
+
+    # -- on the worker thread
 
     def report(self, fraction: float, text: str = "") -> None:
         self.check()
-        now = time.monotonic()
+        now_s = time.monotonic()
         self._highest = max(self._highest, min(1.0, fraction))
-        if self.progress is not None and now - self._last_report >= _REPORT_INTERVAL_S:
-            self._last_report = now
+        if self._wants_reports and now_s - self._last_report_s >= _REPORT_INTERVAL_S:
+            self._last_report_s = now_s
             self._report(self, self._highest, text)
 
     def check(self) -> None:
         if self.is_cancelled:
             raise Cancelled
+
+    def run(self) -> object:
+        """Return what the work returns; the work is let go of, whatever happens."""
+        work, self.work = self.work, None
+        self.check()
+        assert work is not None
+        return work(self)
 
 
 class _Worker(QObject):
@@ -73,27 +108,21 @@ class _Worker(QObject):
 
     def __init__(self) -> None:
         super().__init__()
-        self._queue: deque[_Job] = deque()
+        self._queue: list[_Job] = []
         self._lock = threading.Lock()
 
-    def put(self, job: _Job, *, is_first: bool) -> None:
-        """Queue a job; called on the GUI thread."""
+    def put(self, job: _Job) -> None:
+        """Queue a job behind those of its priority; called on the GUI thread."""
         with self._lock:
-            if is_first:
-                self._queue.appendleft(job)
-            else:
-                self._queue.append(job)
+            bisect.insort(self._queue, job, key=lambda queued: -queued.priority)
 
     @Slot()
     def run_next(self) -> None:
         """Run the next job to its end."""
         with self._lock:
-            job = self._queue.popleft()
-        if job.is_cancelled:
-            self.job_cancelled.emit(job)
-            return
+            job = self._queue.pop(0)
         try:
-            result = job.work(job)
+            result = job.run()
         except Cancelled:
             self.job_cancelled.emit(job)
         except Exception as error:  # noqa: BLE001 - a failing job must not end the thread
@@ -117,7 +146,9 @@ class JobRunner(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._jobs: list[_Job] = []
+        self._is_closed = False
         self._thread = QThread()
+        self._thread.setStackSize(_STACK_BYTES)
         self._worker = _Worker()
         self._worker.moveToThread(self._thread)
         queued = Qt.ConnectionType.QueuedConnection
@@ -141,19 +172,19 @@ class JobRunner(QObject):
         done: Callable[[T], None],
         failed: Callable[[BaseException, str], None],
         progress: Callable[[float, str], None] | None = None,
-        is_urgent: bool = False,
-    ) -> _Job:
-        """Queue work on the worker thread; see `Runner.submit`.
-
-        ``is_urgent`` puts the job before those that wait; what runs is not interrupted.
-        """
+        priority: int = 0,
+    ) -> JobHandle:
+        """Queue work on the worker thread; see `Runner.submit`. Nothing runs after `shutdown`."""
         for older in self._jobs:
             if older.key == key:
                 older.cancel()
-        job = _Job(work, key, done, failed, progress, self._worker.job_progressed.emit)
+        job = _Job(work, key, priority, done, failed, progress, self._worker.job_progressed.emit)
+        if self._is_closed:
+            job.cancel()
+            return job
         was_busy = self.is_busy
         self._jobs.append(job)
-        self._worker.put(job, is_first=is_urgent)
+        self._worker.put(job)
         self._wanted.emit()
         if not was_busy:
             self.busy_changed.emit(True)
@@ -165,7 +196,12 @@ class JobRunner(QObject):
             job.cancel()
 
     def shutdown(self, timeout_ms: int = 5000) -> bool:
-        """Cancel everything and end the thread; False if a job did not stop in time."""
+        """Cancel everything and end the thread; False if a job did not stop in time.
+
+        After False the thread still runs: call again to wait longer, or leave the process without
+        destroying this object.
+        """
+        self._is_closed = True
         self.cancel_all()
         self._thread.quit()
         return self._thread.wait(timeout_ms)
@@ -174,27 +210,23 @@ class JobRunner(QObject):
 
     @Slot(object, object)
     def _on_done(self, job: _Job, result: object) -> None:
-        self._finish(job)
-        if not job.is_cancelled:
-            job.done(result)
+        self._forget(job)
+        job.call_done(result)
 
     @Slot(object, object, str)
     def _on_failed(self, job: _Job, error: BaseException, trace: str) -> None:
-        self._finish(job)
-        if not job.is_cancelled:
-            job.failed(error, trace)
+        self._forget(job)
+        job.call_failed(error, trace)
 
     @Slot(object)
     def _on_cancelled(self, job: _Job) -> None:
-        self._finish(job)
+        self._forget(job)
 
     @Slot(object, float, str)
     def _on_progressed(self, job: _Job, fraction: float, text: str) -> None:
-        if not job.is_cancelled and not job.is_over and job.progress is not None:
-            job.progress(fraction, text)
+        job.call_progress(fraction, text)
 
-    def _finish(self, job: _Job) -> None:
-        job.is_over = True
+    def _forget(self, job: _Job) -> None:
         self._jobs.remove(job)
         if not self._jobs:
             self.busy_changed.emit(False)

@@ -36,6 +36,7 @@ class Runner(Protocol):
         done: Callable[[T], None],
         failed: Callable[[BaseException, str], None],
         progress: Callable[[float, str], None] | None = None,
+        priority: int = 0,
     ) -> JobHandle:
         """Queue work. A newer job with the same key cancels the older one.
 
@@ -50,7 +51,10 @@ class Runner(Protocol):
         failed : callable
             Gets the error and its traceback as text. Not called after `JobHandle.cancel`.
         progress : callable, optional
-            Gets a fraction in 0..1 and a text.
+            Gets a fraction in 0..1 that never falls, and a text; at most 20 times a second.
+        priority : int
+            A job runs before those of lower priority that wait. One that runs already is not
+            interrupted, so work for idle times is submitted in small jobs of negative priority.
         """
 
 

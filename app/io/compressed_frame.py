@@ -9,6 +9,7 @@ Markers: ITU-T T.81 annex B (JPEG), T.87 annex C (JPEG-LS), T.800 annex A (JPEG 
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 
 from app.core.errors import ReadError
 
@@ -20,7 +21,17 @@ _MAX_LAYERS = 256
 _DAMAGED = "The compressed pixels of a DICOM slice are damaged. Copy or export the series again."
 
 
-def check_frame(frame: bytes, rows: int, columns: int) -> None:
+@dataclass(frozen=True)
+class FrameSize:
+    """What a compressed frame says about itself."""
+
+    columns: int
+    rows: int
+    n_components: int
+    bits: int
+
+
+def check_frame(frame: bytes, rows: int, columns: int, bits_allocated: int) -> None:
     """Refuse a JPEG, JPEG-LS or JPEG 2000 frame that is not one grey image of the given size.
 
     Raises
@@ -30,31 +41,35 @@ def check_frame(frame: bytes, rows: int, columns: int) -> None:
     try:
         start = frame.find(_J2K_START, 0, 4096)
         if start >= 0:
-            size, n_components = _jpeg_2000(frame, start)
+            size = _jpeg_2000(frame, start)
         elif frame[:2] == b"\xff\xd8":
-            size, n_components = _jpeg(frame)
+            size = _jpeg(frame)
         else:
             raise ReadError(_DAMAGED)
     except struct.error as error:
         raise ReadError(_DAMAGED) from error
-    if size != (columns, rows) or n_components != 1:
+    # Decoders write as many bits as the frame says, into memory for as many as the header says.
+    if not 1 <= size.bits <= bits_allocated:
+        raise ReadError(_DAMAGED)
+    if (size.columns, size.rows, size.n_components) != (columns, rows, 1):
         raise ReadError(
-            f"The compressed pixels of a DICOM slice are {size[0]} x {size[1]} with "
-            f"{n_components} values each, and its header says {columns} x {rows} with one. Copy "
-            "or export the series again."
+            f"The compressed pixels of a DICOM slice are {size.columns} x {size.rows} with "
+            f"{size.n_components} values each, and its header says {columns} x {rows} with one. "
+            "Copy or export the series again."
         )
 
 
-def _jpeg_2000(frame: bytes, start: int) -> tuple[tuple[int, int], int]:
-    size = struct.unpack_from(">8IH", frame, start + 8)
-    right, bottom, left, top, tile_width, tile_height, tile_left, tile_top, n_components = size
+def _jpeg_2000(frame: bytes, start: int) -> FrameSize:
+    sizes = struct.unpack_from(">8IHB", frame, start + 8)
+    right, bottom, left, top, tile_width, tile_height, tile_left, tile_top, n_components = sizes[:9]
     if not (tile_width and tile_height and tile_left <= left < right and tile_top <= top < bottom):
         raise ReadError(_DAMAGED)
     n_tiles = -(-(right - tile_left) // tile_width) * -(-(bottom - tile_top) // tile_height)
     if n_tiles > _MAX_TILES:
         raise ReadError(_DAMAGED)
     _check_coding(frame, start)
-    return (right - left, bottom - top), n_components
+    # The highest bit says whether values are signed.
+    return FrameSize(right - left, bottom - top, n_components, (sizes[9] & 0x7F) + 1)
 
 
 def _check_coding(frame: bytes, start: int) -> None:
@@ -72,7 +87,7 @@ def _check_coding(frame: bytes, start: int) -> None:
         at += 2 + max(length, 2)
 
 
-def _jpeg(frame: bytes) -> tuple[tuple[int, int], int]:
+def _jpeg(frame: bytes) -> FrameSize:
     at = 2
     while True:
         marker, length = struct.unpack_from(">HH", frame, at)
@@ -82,6 +97,6 @@ def _jpeg(frame: bytes) -> tuple[tuple[int, int], int]:
             at += 1
             continue
         if marker & 0xFF in _FRAME_MARKERS:
-            rows, columns, n_components = struct.unpack_from(">HHB", frame, at + 5)
-            return (columns, rows), n_components
+            bits, rows, columns, n_components = struct.unpack_from(">BHHB", frame, at + 4)
+            return FrameSize(columns, rows, n_components, bits)
         at += 2 + max(length, 2)

@@ -211,7 +211,7 @@ def _decoded(dataset: Dataset, n_frames: int) -> np.ndarray:
         warnings.simplefilter("ignore")
         path = Path(folder, "frame.dcm")
         for frame in generate_frames(dataset.PixelData, number_of_frames=n_frames):
-            check_frame(frame, bare.Rows, bare.Columns)
+            check_frame(frame, bare.Rows, bare.Columns, bare.BitsAllocated)
             bare.PixelData = encapsulate([frame])
             bare["PixelData"].is_undefined_length = True
             bare.save_as(path, enforce_file_format=True)

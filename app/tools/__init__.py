@@ -83,12 +83,20 @@ class ToolHost(Protocol):
 
 
 class Tool(Protocol):
-    """One tool. Survives press, drag, release and cancel in any order."""
+    """One tool. Survives press, drag, release and cancel in any order.
+
+    Attributes
+    ----------
+    takes_clicks : bool
+        A single click does something, and the right button its opposite; otherwise the right
+        button and the double-click keep what they do for looking.
+    """
 
     id: str
     title: str
     shortcut: str
     hint: str
+    takes_clicks: bool
 
     def press(self, host: ToolHost, event: ToolEvent) -> None:
         """Begin at a position."""
@@ -118,3 +126,11 @@ def in_plane(position_zyx: tuple[float, float, float], axis: int) -> tuple[float
     """Return (row, column) of a voxel index on slices along an axis."""
     row, column = (v for a, v in enumerate(position_zyx) if a != axis)
     return row, column
+
+
+def tools_in_order() -> list[Tool]:
+    """Return the tools as bars and menus show them: navigation, prompts, hand tools."""
+    order = ("navigate", "box", "point", "scribble")
+    tools = TOOLS.load()
+    first = [tools[name] for name in order if name in tools]
+    return first + [tool for name, tool in tools.items() if name not in order]

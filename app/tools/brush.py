@@ -21,6 +21,7 @@ class BrushTool:
     title = "Brush"
     shortcut = "D"
     hint = "Paint; right button or Shift erases. [ and ] change the size."
+    takes_clicks = True
 
     def __init__(self) -> None:
         self.radius_mm = 5.0

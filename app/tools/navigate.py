@@ -12,6 +12,7 @@ class Navigate:
     title = "Navigate"
     shortcut = "Q"
     hint = "Drag to move the crosshair; the other planes follow."
+    takes_clicks = False
 
     def press(self, host: ToolHost, event: ToolEvent) -> None:
         move_cursor(host, event)

@@ -18,6 +18,7 @@ class BoxTool:
     title = "Box"
     shortcut = "B"
     hint = "Drag a box round an organ or lesion, on any plane."
+    takes_clicks = False
 
     def __init__(self) -> None:
         self._start: ToolEvent | None = None
@@ -81,6 +82,7 @@ class PointTool:
     title = "Point"
     shortcut = "P"
     hint = "Click inside the object; right button or Shift marks what does not belong."
+    takes_clicks = True
 
     def __init__(self) -> None:
         self._pressed: ToolEvent | None = None
@@ -113,6 +115,7 @@ class ScribbleTool:
     title = "Scribble"
     shortcut = "S"
     hint = "Draw over the object; right button or Shift over what does not belong."
+    takes_clicks = True
 
     def __init__(self) -> None:
         self._points: list[tuple[float, float, float]] = []

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from app.tools import TOOLS
+from app.tools import tools_in_order
 from app.ui import dialogs
 from app.ui.actions import ActionSpec
 from app.ui.view_grid import LAYOUTS
@@ -61,6 +62,12 @@ def action_specs(window: MainWindow) -> list[ActionSpec]:
         session.settings.mouse_scheme = scheme
         session.settings.save()
 
+    def has_scheme(scheme: str) -> bool:
+        return (session.settings.mouse_scheme or "pacs") == scheme
+
+    def is_in_hand(tool_id: str) -> bool:
+        return state.active_tool == tool_id
+
     specs = [
         ActionSpec("open", "File", tr("&Open image…"), "Ctrl+O", open_image),
         ActionSpec("open_folder", "File", tr("Open &DICOM folder…"), "Ctrl+Shift+O", open_folder),
@@ -107,7 +114,7 @@ def action_specs(window: MainWindow) -> list[ActionSpec]:
                 "View",
                 tr("Layout: {name}").format(name=name),
                 "",
-                lambda name=name: window.grid.set_layout(name),
+                partial(window.grid.set_layout, name),
                 is_open,
             )
         )
@@ -121,22 +128,20 @@ def action_specs(window: MainWindow) -> list[ActionSpec]:
                 "View",
                 text,
                 "",
-                lambda scheme=scheme: set_scheme(scheme),
-                is_checked=lambda scheme=scheme: (
-                    (session.settings.mouse_scheme or "pacs") == scheme
-                ),
+                partial(set_scheme, scheme),
+                is_checked=partial(has_scheme, scheme),
             )
         )
-    for tool in TOOLS.load().values():
+    for tool in tools_in_order():
         specs.append(
             ActionSpec(
                 f"tool_{tool.id}",
                 "Segment",
                 tool.title,
                 tool.shortcut,
-                lambda tool=tool: setattr(state, "active_tool", tool.id),
+                partial(setattr, state, "active_tool", tool.id),
                 is_open,
-                lambda tool=tool: state.active_tool == tool.id,
+                partial(is_in_hand, tool.id),
             )
         )
     specs += [
@@ -168,7 +173,7 @@ def action_specs(window: MainWindow) -> list[ActionSpec]:
                 "Segment labels",
                 tr("Label {n}").format(n=number + 1),
                 str(number + 1),
-                lambda number=number: take_label(number),
+                partial(take_label, number),
                 is_open,
             )
         )
@@ -179,7 +184,7 @@ def action_specs(window: MainWindow) -> list[ActionSpec]:
                 "Window",
                 window.windows["CT"][number]["name"],
                 f"F{number + 1}",
-                lambda number=number: window.use_window(number),
+                partial(window.use_window, number),
                 is_open,
             )
         )

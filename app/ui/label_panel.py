@@ -25,6 +25,7 @@ from app.core.events import Aspect, Change
 from app.core.labels import LabelInfo
 from app.session import Message, Session
 from app.ui import dialogs
+from resources import resource_path
 
 _COLOUR, _NAME, _SHOWN, _LOCKED = range(4)
 
@@ -37,7 +38,14 @@ class LabelPanel(QWidget):
         self.session = session
         self.table = QTableWidget(0, 4)
         self.table.setAccessibleName(self.tr("Labels"))
-        self.table.setHorizontalHeaderLabels(["", self.tr("Name"), "👁", "🔒"])
+        self.table.setHorizontalHeaderLabels(["", self.tr("Name"), "", ""])
+        for column, icon, tip in (
+            (_SHOWN, "eye", self.tr("Visible")),
+            (_LOCKED, "lock", self.tr("Padlock: a locked label's voxels are never changed")),
+        ):
+            title = QTableWidgetItem(QIcon(str(resource_path(f"icons/{icon}.svg"))), "")
+            title.setToolTip(tip)
+            self.table.setHorizontalHeaderItem(column, title)
         self.table.verticalHeader().hide()
         self.table.setShowGrid(False)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -120,6 +128,7 @@ class LabelPanel(QWidget):
         document = self.session.document
         assert document is not None
         item = self.table.item(row, _COLOUR)
+        assert item is not None
         info = document.label_table.get(item.data(Qt.ItemDataRole.UserRole))
         assert info is not None
         return info
@@ -159,7 +168,9 @@ class LabelPanel(QWidget):
 
     def _add(self) -> None:
         self.session.add_label()
-        self.table.editItem(self.table.item(self.table.currentRow(), _NAME))
+        item = self.table.item(self.table.currentRow(), _NAME)
+        if item is not None:
+            self.table.editItem(item)
 
     def _delete(self) -> None:
         document, row = self.session.document, self.table.currentRow()

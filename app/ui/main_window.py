@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from PySide6.QtCore import QByteArray, Qt
-from PySide6.QtGui import QActionGroup, QCloseEvent, QDragEnterEvent, QDropEvent
+from PySide6.QtGui import QActionGroup, QCloseEvent, QDragEnterEvent, QDropEvent, QIcon
 from PySide6.QtWidgets import (
     QDockWidget,
     QMainWindow,
@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 from app.core.document import Document
 from app.core.volume import Modality
 from app.session import SaveReport, SeriesInfo, Session
-from app.tools import TOOLS
+from app.tools import tools_in_order
 from app.ui import dialogs
 from app.ui.action_specs import action_specs
 from app.ui.actions import ActionTable
@@ -116,10 +116,14 @@ class MainWindow(QMainWindow):
         bar = QToolBar(self.tr("Tools"))
         bar.setObjectName("tools")
         bar.setMovable(False)
+        bar.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         group = QActionGroup(self)
-        for tool in TOOLS.load().values():
+        for tool in tools_in_order():
             action = self.actions_table[f"tool_{tool.id}"]
             action.setToolTip(f"{tool.title} ({tool.shortcut}) – {tool.hint}")
+            icon = resource_path(f"icons/{tool.id}.svg")
+            if icon.exists():
+                action.setIcon(QIcon(str(icon)))
             group.addAction(action)
             bar.addAction(action)
         for names in (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from enum import Enum, auto
+from typing import Protocol, runtime_checkable
 
 from PySide6.QtCore import Qt
 
@@ -18,6 +19,10 @@ MIDDLE = Qt.MouseButton.MiddleButton
 NOTCH = 120
 # Slices per key press while Shift is held.
 SHIFT_STEP = 5
+
+# Brush sizes: a step is this factor, and sizes stay within a range.
+SIZE_STEP = 1.15
+MIN_RADIUS_MM, MAX_RADIUS_MM = 0.5, 80.0
 
 _FORWARD = {Qt.Key.Key_Up, Qt.Key.Key_Right, Qt.Key.Key_PageUp}
 _BACK = {Qt.Key.Key_Down, Qt.Key.Key_Left, Qt.Key.Key_PageDown}
@@ -105,6 +110,20 @@ class WheelSteps:
         steps = int((self._rest + delta) / NOTCH)
         self._rest += delta - steps * NOTCH
         return steps
+
+
+@runtime_checkable
+class HasRadius(Protocol):
+    """A tool whose size can be changed."""
+
+    radius_mm: float
+
+
+def resize(tool: object, steps: int) -> None:
+    """Make a tool that has a size larger, or smaller for negative steps."""
+    if isinstance(tool, HasRadius):
+        radius_mm = tool.radius_mm * SIZE_STEP**steps
+        tool.radius_mm = min(max(radius_mm, MIN_RADIUS_MM), MAX_RADIUS_MM)
 
 
 def key_target(key: int, modifiers: Qt.KeyboardModifier, index: int, n_slices: int) -> int | None:

@@ -101,7 +101,7 @@ class PlaneFrame:
         return position[0], position[1], position[2]
 
     def place_text(self, index: int) -> str:
-        """Return where a slice lies in the patient, e.g. "I 57.5 mm"; oblique ones by their middle."""
+        """Return where the middle of a slice lies in the patient, e.g. "I 57.5 mm"."""
         middle = [(n - 1) / 2 for n in self.geometry.shape_zyx]
         middle[self.axis] = index
         letter = self.geometry.axis_letters[self.axis]

@@ -1,159 +1,209 @@
-"""One plane's place in the window: the view, its slice slider with marks, its slice number."""
+"""One plane's place in the window: title, slice number, view and slider."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
-from PySide6.QtCore import QRectF, QSize, Qt, QTimer
-from PySide6.QtGui import QColor, QPainter, QPaintEvent
-from PySide6.QtWidgets import QHBoxLayout, QSlider, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QIntValidator
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QToolButton, QVBoxLayout, QWidget
 
 from app.core.document import Document
 from app.core.events import Aspect, Change
-from app.core.prompts import PLANE_NAMES, BoxPrompt
+from app.core.prompts import PLANE_NAMES
 from app.session import Session
+from app.ui.slice_marks import carried_ranges, doubtful, has_mask, prompt_ticks, runs
+from app.ui.slice_painter import PLANE_COLOURS
+from app.ui.slice_slider import SliceMarks, SliceSlider
 from app.ui.slice_view import SliceView
 
-
-class SliceMarks(QWidget):
-    """A strip along the slider: which slices hold masks (by confidence), boxes and ranges."""
-
-    def __init__(self, session: Session, axis: int) -> None:
-        super().__init__()
-        self._session = session
-        self._axis = axis
-        self._has_mask = np.zeros(0, bool)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(60)
-        self._timer.timeout.connect(self._count)
-        self.setFixedHeight(6)
-        self.setAccessibleName(self.tr("Slices with masks"))
-
-    def sizeHint(self) -> QSize:
-        return QSize(100, 6)
-
-    def mark(self) -> None:
-        """Count again soon; several changes are counted once."""
-        if not self._timer.isActive():
-            self._timer.start()
-
-    def stop(self) -> None:
-        """Count no more."""
-        self._timer.stop()
-
-    def _count(self) -> None:
-        document = self._session.document
-        if document is None:
-            self._has_mask = np.zeros(0, bool)
-        else:
-            others = tuple(a for a in range(3) if a != self._axis)
-            self._has_mask = document.labelmap.voxels.any(axis=others)
-        self.update()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        painter.fillRect(self.rect(), QColor("#15191e"))
-        document, n = self._session.document, self._has_mask.size
-        if document is None or n == 0:
-            return
-        step = self.width() / n
-        scores: dict[int, float] = {}
-        for prompt in document.prompts:
-            if prompt.axis == self._axis:
-                scores.update(self._session.scores.get(prompt.object_id, {}))
-        for index in np.flatnonzero(self._has_mask):
-            score = scores.get(int(index))
-            painter.fillRect(QRectF(index * step, 1, max(step, 1.0), 4), _score_colour(score))
-        for prompt in document.prompts:
-            if prompt.axis == self._axis and isinstance(prompt, BoxPrompt):
-                middle = (prompt.slice_index + 0.5) * step
-                painter.fillRect(QRectF(middle - 1, 0, 2, 6), QColor("#ffffff"))
-
-
-def _score_colour(score: float | None) -> QColor:
-    if score is None:
-        return QColor("#5f7f9c")
-    if score >= 0.85:
-        return QColor("#4caf7d")
-    return QColor("#d9b44a") if score >= 0.7 else QColor("#d9694a")
+# Beside the program's style sheet: what only these panels have.
+_STYLE = """
+#planeTitle {{ color: {colour}; font-weight: 600; }}
+#sliceTotal {{ color: #808a96; }}
+#sliceNumber {{ background: transparent; border: 1px solid transparent; padding: 1px 2px; }}
+#sliceNumber:hover, #sliceNumber:focus {{ background: #101418; border-radius: 3px; }}
+#maximise {{ border: none; padding: 0 4px; color: #808a96; }}
+#maximise:hover {{ color: #d8dde3; }}
+"""
 
 
 class PlanePanel(QWidget):
-    """A slice view with its slider and number."""
+    """A slice view with its title, slice number and slider.
+
+    Attributes
+    ----------
+    view : SliceView
+    slider : SliceSlider
+    number : QLineEdit
+        The slice number, from 1 as people count; Enter goes there.
+
+    Signals
+    -------
+    maximise_requested : int
+        Its axis.
+    """
+
+    maximise_requested = Signal(int)
 
     def __init__(self, session: Session, axis: int, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session = session
         self.axis = axis
         self.view = SliceView(session, axis)
-        name = PLANE_NAMES[axis]
-        self.view.setAccessibleName(self.tr("{plane} view").format(plane=name.capitalize()))
-        self.slider = QSlider(Qt.Orientation.Horizontal)
-        self.slider.setAccessibleName(self.tr("{plane} slice").format(plane=name.capitalize()))
-        self.slider.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.number = QSpinBox()
-        self.number.setAccessibleName(
-            self.tr("{plane} slice number").format(plane=name.capitalize())
-        )
-        self.number.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
-        self.number.setAlignment(Qt.AlignmentFlag.AlignRight)
-        self.number.setKeyboardTracking(False)
-        self.number.setFixedWidth(58)
-        self.marks = SliceMarks(session, axis)
-        track = QVBoxLayout()
-        track.setSpacing(1)
-        track.addWidget(self.slider)
-        track.addWidget(self.marks)
-        row = QHBoxLayout()
-        row.setContentsMargins(6, 0, 4, 3)
-        row.addLayout(track)
-        row.addWidget(self.number)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-        layout.addWidget(self.view, 1)
-        layout.addLayout(row)
-        self.slider.valueChanged.connect(self.view.show_slice)
-        self.number.valueChanged.connect(lambda value: self.view.show_slice(value - 1))
-        self._leave_document = lambda: None
-        self._unsubscribe = [
+        self.slider = SliceSlider(PLANE_COLOURS[axis])
+        self.number = QLineEdit()
+        self._title = QLabel(PLANE_NAMES[axis].capitalize())
+        self._total = QLabel()
+        self._maximise = QToolButton()
+        self._build()
+
+        self._has_mask = np.zeros(0, bool)
+        # Slices whose masks have to be looked for again, half-open; empty if start == stop.
+        self._unseen = (0, 0)
+        self._timer = QTimer(self, singleShot=True, interval=0)
+        self._timer.timeout.connect(self._refresh)
+        self._leave_document: Callable[[], None] = _nothing
+        self._leave_session = (
             session.document_changed.connect(self._on_document_changed),
             session.view_state.changed.connect(self._on_view_changed),
-            session.scores_changed.connect(lambda _: self.marks.mark()),
-        ]
+            session.pending_changed.connect(lambda _: self._timer.start()),
+            session.scores_changed.connect(lambda _: self._timer.start()),
+        )
+        self.slider.valueChanged.connect(self.view.show_slice)
+        self.number.editingFinished.connect(self._on_number_entered)
+        self._maximise.clicked.connect(lambda: self.maximise_requested.emit(axis))
+        self.view.maximise_requested.connect(self.maximise_requested)
         self._on_document_changed(session.document)
 
     def close_panel(self) -> None:
-        """Stop listening."""
-        self.marks.stop()
-        for leave in (*self._unsubscribe, self._leave_document):
+        """Stop listening to the session."""
+        self._timer.stop()
+        for leave in (*self._leave_session, self._leave_document):
             leave()
         self.view.close_view()
 
+    def set_maximised(self, is_maximised: bool) -> None:
+        """Let the button in the title offer the way back."""
+        self._maximise.setText("▣" if is_maximised else "□")
+        self._maximise.setToolTip(
+            self.tr("Show all planes") if is_maximised else self.tr("Show this plane alone")
+        )
+
+    # -- what happened: record it, refresh later ---------------------------------------------------
+
     def _on_document_changed(self, document: Document | None) -> None:
         self._leave_document()
-        self._leave_document = lambda: None
-        is_open = document is not None
+        self._leave_document = _nothing
+        n_slices = 0
         if document is not None:
             self._leave_document = document.changed.connect(self._on_changed)
-        for widget in (self.slider, self.number):
-            widget.setEnabled(is_open)
-            widget.blockSignals(True)
-        self.slider.setRange(0, max(0, self.view.n_slices - 1))
-        self.number.setRange(1, max(1, self.view.n_slices))
-        self._follow()
-        for widget in (self.slider, self.number):
-            widget.blockSignals(False)
-        self.marks.mark()
+            n_slices = document.volume.voxels.shape[self.axis]
+        self._has_mask = np.zeros(n_slices, bool)
+        self._unseen = (0, n_slices)
+        self.slider.setEnabled(n_slices > 0)
+        self.number.setEnabled(n_slices > 0)
+        self.number.setText("")
+        self._set_slider(0, max(0, n_slices - 1))
+        self._total.setText(f"/ {n_slices}" if n_slices else "")
+        self._timer.start()
 
     def _on_changed(self, change: Change) -> None:
-        if change.aspects & (Aspect.VOXELS | Aspect.PROMPTS):
-            self.marks.mark()
+        if Aspect.VOXELS in change.aspects:
+            start, stop = 0, self._has_mask.size
+            if change.region is not None:
+                start = change.region.start_zyx[self.axis]
+                stop = change.region.stop_zyx[self.axis]
+            if self._unseen[0] < self._unseen[1]:
+                start, stop = min(start, self._unseen[0]), max(stop, self._unseen[1])
+            self._unseen = (start, stop)
+        self._timer.start()
 
     def _on_view_changed(self, name: str) -> None:
         if name == "cursor_zyx":
-            self._follow()
+            self._timer.start()
 
-    def _follow(self) -> None:
-        self.slider.setValue(self.view.index)
-        self.number.setValue(self.view.index + 1)
+    def _refresh(self) -> None:
+        """Show the slice number and the marks as they are now."""
+        document = self.session.document
+        if document is None:
+            self.slider.set_marks(SliceMarks())
+            return
+        index = self.session.view_state.cursor_zyx[self.axis]
+        self._set_slider(index, self.slider.maximum())
+        if not self.number.hasFocus():
+            self.number.setText(str(index + 1))
+        start, stop = self._unseen
+        if start < stop:
+            voxels = document.labelmap.voxels
+            self._has_mask[start:stop] = has_mask(voxels, self.axis, start, stop)
+            self._unseen = (0, 0)
+        prompts = (*document.prompts, *self.session.pending)
+        doubts = doubtful(prompts, self.session.scores, self.axis, self._has_mask.size)
+        self.slider.set_marks(
+            SliceMarks(
+                runs(self._has_mask),
+                runs(doubts & self._has_mask),
+                prompt_ticks(prompts, document.label_table, self.axis),
+                carried_ranges(prompts, document.label_table, self.axis),
+            )
+        )
+
+    def _on_number_entered(self) -> None:
+        """Go to the slice that was typed; a number too large or small means the nearest."""
+        if self.number.isModified() and self.number.hasAcceptableInput():
+            self.number.setModified(False)
+            self.view.show_slice(int(self.number.text()) - 1)
+        if self.number.hasFocus():
+            self.view.setFocus()
+        self._timer.start()
+
+    # -- inside --------------------------------------------------------------------------------
+
+    def _set_slider(self, value: int, maximum: int) -> None:
+        """Move the slider without moving the cursor."""
+        self.slider.blockSignals(True)
+        self.slider.setRange(0, maximum)
+        self.slider.setValue(value)
+        self.slider.blockSignals(False)
+
+    def _build(self) -> None:
+        name = PLANE_NAMES[self.axis]
+        for widget, object_name in (
+            (self._title, "planeTitle"),
+            (self.number, "sliceNumber"),
+            (self._total, "sliceTotal"),
+            (self._maximise, "maximise"),
+        ):
+            widget.setObjectName(object_name)
+        self.setStyleSheet(_STYLE.format(colour=PLANE_COLOURS[self.axis].name()))
+        self.view.setAccessibleName(self.tr("{plane} view").format(plane=name))
+        self.slider.setAccessibleName(self.tr("{plane} slice").format(plane=name))
+        self.number.setAccessibleName(self.tr("{plane} slice number").format(plane=name))
+        self.number.setValidator(QIntValidator(self.number))
+        self.number.setAlignment(Qt.AlignmentFlag.AlignRight)
+        self.number.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        self.number.setFixedWidth(46)
+        self._maximise.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.set_maximised(False)
+        title = QHBoxLayout()
+        title.setContentsMargins(8, 2, 4, 2)
+        title.setSpacing(4)
+        title.addWidget(self._title)
+        title.addStretch(1)
+        for widget in (self.number, self._total, self._maximise):
+            title.addWidget(widget)
+        body = QHBoxLayout()
+        body.setSpacing(1)
+        body.addWidget(self.view, 1)
+        body.addWidget(self.slider)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addLayout(title)
+        layout.addLayout(body, 1)
+
+
+def _nothing() -> None:
+    """Leave a document that was never joined."""

@@ -32,7 +32,7 @@ class SegmentPanel(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session = session
-        self._range_of: tuple[int, int, int] | None = None
+        self._range_of: tuple[object, ...] | None = None
         carry = QGroupBox(self.tr("Carry through"))
         self.hint = QLabel()
         self.hint.setObjectName("quiet")
@@ -112,7 +112,7 @@ class SegmentPanel(QWidget):
                 plane=PLANE_NAMES[box.axis], number=box.slice_index + 1, count=n_slices
             )
         )
-        offered_for = (box.object_id, box.axis, box.slice_index)
+        offered_for = (box.object_id, box.axis, box.slice_index, box.through)
         for spin in (self.first, self.last):
             spin.setRange(1, n_slices)
         if offered_for != self._range_of:

@@ -22,6 +22,7 @@ from app.ui.slice_image import (
     label_colours,
     overlay_pixels,
     premultiplied,
+    shown_labels,
 )
 from app.ui.slice_painter import line_pen
 
@@ -166,11 +167,11 @@ class SliceLayers(pg.GraphicsObject):
             return
         labels = np.ascontiguousarray(labels)
         table = document.label_table
-        pixels = overlay_pixels(labels, self._label_colours(table, view_state, labels.dtype))
-        self._overlay = None if pixels is None else _Picture.of(pixels)
+        colours = self._label_colours(table, view_state, labels.dtype)
+        self._overlay = _Picture.of(overlay_pixels(labels, colours))
         if view_state.outline:
-            shown = label_colours(table, 1.0, labels.dtype) != 0
-            self._outlines = self._paths(find_outlines(labels, shown), table)
+            outlines = find_outlines(labels, shown_labels(table, labels.dtype))
+            self._outlines = self._paths(outlines, table)
 
     def _refresh_preview(self, document: Document, view_state: ViewState) -> None:
         self._preview, self._preview_outline = None, []
@@ -182,13 +183,9 @@ class SliceLayers(pg.GraphicsObject):
         colour = (255, 255, 255) if info is None else info.colour
         colours = np.array([0, premultiplied(colour, PREVIEW_OPACITY)], np.uint32)
         inside = mask.astype(np.uint8)
-        pixels = overlay_pixels(inside, colours)
-        if pixels is not None:
-            self._preview = _Picture.of(pixels)
-            outlines = find_outlines(inside, np.array([False, True]))
-            self._preview_outline = [
-                (QColor(*colour), self._path(pieces)) for _, pieces in outlines
-            ]
+        self._preview = _Picture.of(overlay_pixels(inside, colours))
+        outlines = find_outlines(inside, np.array([False, True]))
+        self._preview_outline = [(QColor(*colour), self._path(pieces)) for _, pieces in outlines]
 
     def _label_colours(
         self, table: LabelTable, view_state: ViewState, dtype: np.dtype

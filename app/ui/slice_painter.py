@@ -8,7 +8,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QPainter, QPen, QPolygonF, QTransform
 
 from app.core.labels import Colour
-from app.core.prompts import BoxPrompt, PointPrompt, Prompt, ScribblePrompt
+from app.core.prompts import BoxPrompt, PointPrompt, Prompt
 from app.tools import Shape, in_plane
 from app.ui.plane_frame import Edges, PlaneFrame
 
@@ -21,11 +21,13 @@ POSITIVE = QColor(255, 255, 255)
 PLANE_COLOURS = (QColor(240, 98, 88), QColor(96, 190, 112), QColor(240, 196, 72))
 
 CROSSHAIR_GAP_PX = 14
+# Room that a letter takes at its edge.
+LETTER_PX = 24
 MARGIN_PX = 8
 POINT_RADIUS_PX = 5.5
 # The scale bar is the longest of these that fits.
 _BARS_MM = (100, 50, 20, 10, 5, 2, 1)
-_BAR_PX = 110
+_BAR_PX = 130
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def paint_crosshair(
 
 def paint_letters(painter: QPainter, area: QRectF, edges: Edges) -> None:
     """Draw the patient directions at the middle of each edge."""
-    font = _font(painter, 10.5)
+    font = _font(painter, 14)
     font.setWeight(QFont.Weight.DemiBold)
     painter.setFont(font)
     inner = area.adjusted(MARGIN_PX, 4, -MARGIN_PX, -4)
@@ -115,7 +117,7 @@ def paint_letters(painter: QPainter, area: QRectF, edges: Edges) -> None:
 
 def paint_corners(painter: QPainter, area: QRectF, upper_left: str, lower_left: str) -> None:
     """Draw the small texts in the left corners; the right ones hold the number and the scale."""
-    painter.setFont(_font(painter, 9))
+    painter.setFont(_font(painter, 12))
     inner = area.adjusted(MARGIN_PX, 6, -MARGIN_PX, -6)
     left = Qt.AlignmentFlag.AlignLeft
     paint_text(painter, inner, upper_left, left | Qt.AlignmentFlag.AlignTop, TEXT)
@@ -136,7 +138,7 @@ def paint_scale(painter: QPainter, area: QRectF, px_per_mm: float) -> None:
         painter.drawLine(QPointF(left, y + offset), QPointF(right, y + offset))
         for x in (left, right):
             painter.drawLine(QPointF(x + offset, y - 4), QPointF(x + offset, y))
-    painter.setFont(_font(painter, 8))
+    painter.setFont(_font(painter, 11))
     text = f"{length_mm} mm" if length_mm < 10 else f"{length_mm // 10} cm"
     above = QRectF(left - 60, y - 22, length + 60, 16)
     flags = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignBottom
@@ -199,8 +201,6 @@ def is_on_slice(prompt: Prompt, axis: int, index: int) -> bool:
         return False
     if isinstance(prompt, BoxPrompt):
         return prompt.region.start_zyx[axis] <= index < prompt.region.stop_zyx[axis]
-    if isinstance(prompt, ScribblePrompt):
-        return prompt.slice_index == index
     return prompt.slice_index == index
 
 
@@ -241,8 +241,8 @@ def _paint_stroke(painter: QPainter, points: QPolygonF, width: float, colour: QC
         painter.drawPolyline(points)
 
 
-def _font(painter: QPainter, points: float) -> QFont:
+def _font(painter: QPainter, size_px: int) -> QFont:
     font = QFont(painter.font())
-    font.setPointSizeF(points)
+    font.setPixelSize(size_px)
     font.setWeight(QFont.Weight.Normal)
     return font

@@ -1,4 +1,4 @@
-"""The arrangement of the three planes: side by side, one large, or one alone."""
+"""The three planes, linked, in the arrangement that was chosen."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.core.prompts import AXIAL, CORONAL, SAGITTAL
 from app.session import Session
 from app.ui.plane_panel import PlanePanel
 
-# name -> (axis, row, column, rows, columns)
+# (axis, row, column, rows, columns) of each plane.
 LAYOUTS = {
     "main": ((AXIAL, 0, 0, 2, 2), (CORONAL, 0, 2, 1, 1), (SAGITTAL, 1, 2, 1, 1)),
     "row": ((AXIAL, 0, 0, 1, 1), (CORONAL, 0, 1, 1, 1), (SAGITTAL, 0, 2, 1, 1)),
@@ -18,33 +18,42 @@ LAYOUTS = {
 
 
 class ViewGrid(QWidget):
-    """Three linked slice views.
+    """Axial, coronal and sagittal views of the session's scan.
+
+    Attributes
+    ----------
+    panels : tuple of PlanePanel
+        By axis.
 
     Signals
     -------
     hover_changed : HoverInfo or None
+        What lies under the pointer, for the status bar.
+    active_axis_changed : int
     """
 
     hover_changed = Signal(object)
+    active_axis_changed = Signal(int)
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._active_axis = AXIAL
+        self._maximised: int | None = None
+        self._layout_name = ""
         self.panels = tuple(PlanePanel(session, axis) for axis in (AXIAL, CORONAL, SAGITTAL))
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
-        self._grid.setSpacing(3)
-        self._layout = "main"
-        self._maximised: int | None = None
-        self._active_axis = AXIAL
+        self._grid.setSpacing(2)
         for panel in self.panels:
+            panel.maximise_requested.connect(self._toggle)
+            panel.view.activated.connect(self._on_activated)
             panel.view.hover_changed.connect(self.hover_changed)
-            panel.view.maximise_requested.connect(self._toggle)
-            panel.view.focus_entered.connect(self._on_focus)
         self.set_layout("main")
+        self.panels[AXIAL].view.set_active(True)
 
     @property
     def active_axis(self) -> int:
-        """The plane that was last clicked."""
+        """The plane that was last pointed at."""
         return self._active_axis
 
     @property
@@ -52,37 +61,38 @@ class ViewGrid(QWidget):
         """The plane that is shown alone, if one is."""
         return self._maximised
 
+    @property
+    def layout_name(self) -> str:
+        return self._layout_name
+
     def fit(self) -> None:
         """Show the whole slice in every view."""
         for panel in self.panels:
             panel.view.fit()
 
     def set_layout(self, name: str) -> None:
-        """Arrange the planes: "main", "row" or "tall"."""
-        self._layout, self._maximised = name, None
-        for panel in self.panels:
-            self._grid.removeWidget(panel)
-        for row in range(3):
-            self._grid.setRowStretch(row, 0)
-            self._grid.setColumnStretch(row, 0)
+        """Arrange the planes: "main" (axial large), "row" or "tall" (one above the other)."""
+        self._layout_name = name
+        for line in range(3):
+            self._grid.setRowStretch(line, 0)
+            self._grid.setColumnStretch(line, 0)
         for axis, row, column, rows, columns in LAYOUTS[name]:
+            self._grid.removeWidget(self.panels[axis])
             self._grid.addWidget(self.panels[axis], row, column, rows, columns)
-            for r in range(row, row + rows):
-                self._grid.setRowStretch(r, 1)
-            for c in range(column, column + columns):
-                self._grid.setColumnStretch(c, 1)
-        for panel in self.panels:
-            panel.show()
+            for line in range(row, row + rows):
+                self._grid.setRowStretch(line, 1)
+            for line in range(column, column + columns):
+                self._grid.setColumnStretch(line, 1)
+        self.maximise(None)
 
     def maximise(self, axis: int | None) -> None:
         """Show one plane alone; None shows all again."""
         self._maximised = axis
-        if axis is None:
-            self.set_layout(self._layout)
-            return
         for panel in self.panels:
-            panel.setVisible(panel.axis == axis)
-        self.panels[axis].view.setFocus(Qt.FocusReason.OtherFocusReason)
+            panel.setVisible(axis in (None, panel.axis))
+            panel.set_maximised(axis == panel.axis)
+        if axis is not None:
+            self.panels[axis].view.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def close_views(self) -> None:
         """Stop listening to the session."""
@@ -92,5 +102,10 @@ class ViewGrid(QWidget):
     def _toggle(self, axis: int) -> None:
         self.maximise(None if self._maximised == axis else axis)
 
-    def _on_focus(self, axis: int) -> None:
+    def _on_activated(self, axis: int) -> None:
+        if axis == self._active_axis:
+            return
         self._active_axis = axis
+        for panel in self.panels:
+            panel.view.set_active(panel.axis == axis)
+        self.active_axis_changed.emit(axis)

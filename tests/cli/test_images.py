@@ -92,3 +92,13 @@ def test_convert_opens_a_compressed_dicom_series(run, shared_data, tmp_path):
     assert run("convert", shared_data / "dicom" / "ct_jpeg2000", out).code == 0
     info = run("info", shared_data / "dicom" / "ct_jpeg2000", "--json").json["series"][0]
     assert list(sitk.ReadImage(str(out)).GetSize()) == info["size"]
+
+
+def test_uneven_slices_can_be_resampled_if_that_is_asked_for(run, shared_data, tmp_path):
+    uneven, out = shared_data / "dicom" / "ct_ge_tilt_uneven", tmp_path / "ct.nii.gz"
+    assert run("info", uneven, "--json").json["series"][0]["can_resample"]
+    refused(run("convert", uneven, out), 3, "18.5")
+    done = run("convert", uneven, out, "--resample")
+    assert done.code == 0
+    assert "resampled" in done.err.lower()
+    assert sitk.ReadImage(str(out)).GetSpacing()[2] > 0

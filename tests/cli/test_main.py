@@ -51,9 +51,9 @@ def test_a_missing_scan_is_refused(run, tmp_path):
 def opened(monkeypatch) -> list:
     """Return the list of what was opened in a window."""
     calls: list = []
-    module = type(sys)("app.ui.application")
+    module = type(sys)("app.application")
     module.run_window = lambda path: calls.append(path) or 0  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "app.ui.application", module)
+    monkeypatch.setitem(sys.modules, "app.application", module)
     return calls
 
 
@@ -73,9 +73,9 @@ def test_a_scan_may_have_the_name_of_a_command(run, scan, opened, monkeypatch):
 
 def test_the_demo_gets_its_options(run, tmp_path, monkeypatch):
     calls: list = []
-    module = type(sys)("app.ui.demo")
+    module = type(sys)("app.demo")
     module.run_demo = lambda out, headless: calls.append((out, headless)) or 0  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "app.ui.demo", module)
+    monkeypatch.setitem(sys.modules, "app.demo", module)
     assert run("demo", "--headless", "--out", tmp_path).code == 0
     assert calls == [(tmp_path, True)]
 
@@ -224,7 +224,7 @@ def test_the_embedded_model_answers_without_torch_and_tells_nobody(tmp_path):
     loaded = set(done.stderr.strip().splitlines()[-1].split())
     assert "openvino" in loaded
     # OpenVINO would report its use to its maker when it is imported.
-    assert not loaded & {"torch", "PySide6", "openvino_telemetry", "concurrent"}
+    assert not loaded & {"torch", "PySide6", "openvino_telemetry"}
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,13 @@ def test_jpeg(tmp_path: Path, compressor: str):
 @pytest.mark.parametrize("compressor", ["JPEG", "JPEG2000"])
 def test_compressed_frames_of_another_size_are_refused_before_decoding(tmp_path, compressor):
     dataset = compressed(dicom_slice(0), compressor, tmp_path)
+    deeper = bytes(dataset.PixelData).replace(b"\xff\xc3\x00\x0b\x10", b"\xff\xc3\x00\x0b\x7f")
+    if compressor == "JPEG":
+        # 127 bits: the decoder would write far beyond its memory.
+        assert deeper != dataset.PixelData
+        other = compressed(dicom_slice(0), compressor, tmp_path)
+        other.PixelData = deeper
+        assert "damaged" in refusal(write_dicom(tmp_path / "t", [other]))
     dataset.Rows = 9
     text = refusal(write_dicom(tmp_path / "s", [dataset]))
     assert "are 10 x 8 with 1 values each, and its header says 10 x 9" in text

@@ -57,7 +57,7 @@ def run_demo(out: Path | None, headless: bool) -> int:
     except OSError as error:
         raise ExportError(f"The folder “{out}” cannot be made: {error.strerror}.") from error
 
-    from app.ui.application import Application
+    from app.application import Application
 
     application = Application()
     try:
@@ -73,7 +73,7 @@ def run_demo(out: Path | None, headless: bool) -> int:
     return 0
 
 
-def _walk(application, out: Path) -> None:  # type: ignore[no-untyped-def]
+def _walk(application, out: Path) -> None:
     session, window = application.session, application.window
     faults: list[str] = []
     session.message.connect(lambda m: faults.append(m.text) if m.is_error else None)
@@ -115,7 +115,7 @@ def _walk(application, out: Path) -> None:  # type: ignore[no-untyped-def]
     session.message.emit(Message(f"Saved mask, prompts, report and picture in {out}."))
 
 
-def _drag_box(view, box: BoxPrompt) -> None:  # type: ignore[no-untyped-def]
+def _drag_box(view, box: BoxPrompt) -> None:
     """Draw a box as a hand would: press, move, release."""
     start = tuple(float(v) for v in box.region.start_zyx)
     stop = tuple(float(v) - 1 for v in box.region.stop_zyx)
@@ -146,7 +146,7 @@ def _drag_box(view, box: BoxPrompt) -> None:  # type: ignore[no-untyped-def]
         QCoreApplication.sendEvent(target, event)
 
 
-def _wait(event: Event, act: Callable[[], object], faults: list[str]):  # type: ignore[no-untyped-def]
+def _wait(event: Event, act: Callable[[], object], faults: list[str]):
     """Do something and run Qt's events until an event of the session arrives."""
     loop, arrived = QEventLoop(), []
     clock = QTimer()
@@ -177,13 +177,13 @@ def _wait(event: Event, act: Callable[[], object], faults: list[str]):  # type: 
     return arrived[0]
 
 
-def _named(info, name: str, colour):  # type: ignore[no-untyped-def]
+def _named(info, name: str, colour):
     from dataclasses import replace
 
     return replace(info, name=name, colour=colour)
 
 
-def _write_report(document, path: Path) -> None:  # type: ignore[no-untyped-def]
+def _write_report(document, path: Path) -> None:
     """Write the volume of each label as CSV."""
     voxels = document.labelmap.voxels
     with path.open("w", newline="", encoding="utf-8") as file:

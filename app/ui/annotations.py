@@ -1,0 +1,120 @@
+"""Everything that is drawn over the picture of a slice, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PySide6.QtCore import QRectF, Qt
+from PySide6.QtGui import QPainter
+
+from app.core.document import Document
+from app.core.labels import Colour
+from app.core.prompts import Prompt
+from app.session import Session
+from app.tools import Shape
+from app.ui.slice_painter import (
+    LETTER_PX,
+    PLANE_COLOURS,
+    PixelMap,
+    is_on_slice,
+    line_pen,
+    paint_corners,
+    paint_crosshair,
+    paint_letters,
+    paint_prompt,
+    paint_scale,
+    paint_shape,
+    with_alpha,
+)
+
+_UNKNOWN_LABEL: Colour = (255, 255, 255)
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What is to be drawn over, and where.
+
+    Attributes
+    ----------
+    session : Session
+    axis, index : int
+    area : QRectF
+        The whole view in pixels.
+    pixels : PixelMap, optional
+        None without a scan.
+    is_active : bool
+        Whether keys go to this view.
+    """
+
+    session: Session
+    axis: int
+    index: int
+    area: QRectF
+    pixels: PixelMap | None
+    is_active: bool
+
+
+def paint_annotations(painter: QPainter, scene: Scene, shapes: tuple[Shape, ...]) -> None:
+    """Draw prompts, crosshair, what the tool is doing, letters, corners and the border."""
+    document = scene.session.document
+    if document is not None and scene.pixels is not None:
+        _paint_prompts(painter, scene, document, scene.pixels)
+        _paint_crosshair(painter, scene, scene.pixels)
+        colour = _colour(document, scene.session.view_state.active_label)
+        for shape in shapes:
+            if (shape.axis, shape.index) == (scene.axis, scene.index):
+                paint_shape(painter, shape, scene.pixels, colour)
+        frame = scene.pixels.frame
+        paint_letters(painter, scene.area, frame.edges)
+        low, high = scene.session.view_state.window
+        window = f"W {_plain(high - low)}   L {_plain((low + high) / 2)}"
+        paint_corners(painter, scene.area, frame.place_text(scene.index), window)
+        paint_scale(painter, scene.area, scene.pixels.px_per_mm)
+    _paint_border(painter, scene)
+
+
+def _paint_prompts(painter: QPainter, scene: Scene, document: Document, pixels: PixelMap) -> None:
+    pending = scene.session.pending
+    waiting = {prompt.object_id for prompt in pending}
+    # The prompts of an object that is being refined are all pending: they are drawn once.
+    done: tuple[Prompt, ...] = ()
+    if scene.session.view_state.overlay_visible:
+        done = tuple(p for p in document.prompts if p.object_id not in waiting)
+    for prompts, is_pending in ((done, False), (pending, True)):
+        for prompt in prompts:
+            info = document.label_table.get(prompt.label_id)
+            if is_on_slice(prompt, scene.axis, scene.index) and (info is None or info.visible):
+                colour = _colour(document, prompt.label_id)
+                paint_prompt(painter, prompt, pixels, colour, is_pending=is_pending)
+
+
+def _paint_crosshair(painter: QPainter, scene: Scene, pixels: PixelMap) -> None:
+    state = scene.session.view_state
+    if not state.crosshair_visible:
+        return
+    # Each line is where another plane cuts this one, in that plane's colour.
+    row_axis, column_axis = pixels.frame.axes_rc
+    z, y, x = state.cursor_zyx
+    at = pixels.voxel((float(z), float(y), float(x)))
+    upright, level = PLANE_COLOURS[column_axis], PLANE_COLOURS[row_axis]
+    # The lines end before the letters at the edges.
+    inner = scene.area.adjusted(LETTER_PX, LETTER_PX, -LETTER_PX, -LETTER_PX)
+    paint_crosshair(painter, at, inner, upright, level)
+
+
+def _paint_border(painter: QPainter, scene: Scene) -> None:
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+    colour = PLANE_COLOURS[scene.axis]
+    painter.setPen(line_pen(with_alpha(colour, 0.65 if scene.is_active else 0.12)))
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.drawRect(scene.area.adjusted(0.5, 0.5, -0.5, -0.5))
+
+
+def _colour(document: Document, label_id: int) -> Colour:
+    info = document.label_table.get(label_id)
+    return _UNKNOWN_LABEL if info is None else info.colour
+
+
+def _plain(value: float) -> str:
+    """Return a number with as many digits as matter to an eye."""
+    return f"{value:.0f}" if abs(value) >= 20 or value == round(value) else f"{value:.3g}"

@@ -1,0 +1,73 @@
+"""Which slices along an axis hold masks, prompts and doubt. No Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from app.core.labels import Colour, LabelTable
+from app.core.prompts import BoxPrompt, Prompt
+
+# The model's own estimate of its overlap with the truth, below which a slice deserves a look.
+DOUBT = 0.7
+_UNKNOWN_LABEL: Colour = (255, 255, 255)
+
+
+def has_mask(labels: np.ndarray, axis: int, start: int, stop: int) -> np.ndarray:
+    """Return whether each slice in [start, stop) along an axis holds any label, bool."""
+    where = [slice(None)] * 3
+    where[axis] = slice(start, stop)
+    others = tuple(a for a in range(3) if a != axis)
+    # The largest value rather than `any`: numpy does it with vector instructions.
+    return labels[tuple(where)].max(axis=others) > 0
+
+
+def runs(flags: np.ndarray) -> tuple[tuple[int, int], ...]:
+    """Return the half-open runs of true values.
+
+    >>> runs(np.array([True, True, False, True]))
+    ((0, 2), (3, 4))
+    """
+    edges = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0))
+    return tuple(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def doubtful(
+    prompts: tuple[Prompt, ...],
+    scores: Mapping[int, Mapping[int, float]],
+    axis: int,
+    n_slices: int,
+) -> np.ndarray:
+    """Return on which slices some object's mask is doubtful, (n_slices,) bool."""
+    flags = np.zeros(n_slices, bool)
+    for object_id in {p.object_id for p in prompts if p.axis == axis}:
+        for index, score in scores.get(object_id, {}).items():
+            if score < DOUBT and 0 <= index < n_slices:
+                flags[index] = True
+    return flags
+
+
+def prompt_ticks(
+    prompts: tuple[Prompt, ...], table: LabelTable, axis: int
+) -> tuple[tuple[int, Colour], ...]:
+    """Return (slice, colour) of every prompt that was given on this plane."""
+    ticks = {(p.slice_index, _colour(table, p)) for p in prompts if p.axis == axis}
+    return tuple(sorted(ticks))
+
+
+def carried_ranges(
+    prompts: tuple[Prompt, ...], table: LabelTable, axis: int
+) -> tuple[tuple[int, int, Colour], ...]:
+    """Return (start, stop, colour) of every range that a box is carried through."""
+    found = {
+        (*p.through, _colour(table, p))
+        for p in prompts
+        if isinstance(p, BoxPrompt) and p.axis == axis and p.through is not None
+    }
+    return tuple(sorted(found))
+
+
+def _colour(table: LabelTable, prompt: Prompt) -> Colour:
+    info = table.get(prompt.label_id)
+    return _UNKNOWN_LABEL if info is None else info.colour

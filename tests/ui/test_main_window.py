@@ -1,0 +1,296 @@
+"""The window, driven by mouse and keyboard; what happened is read from the document."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDropEvent
+from PySide6.QtWidgets import QTableWidget
+
+from app.core.document import Document
+from app.core.geometry import Geometry
+from app.core.labels import LabelTable
+from app.core.volume import Modality, Volume
+from app.session import SeriesInfo, Session
+from app.settings import Settings
+from app.ui import dialogs
+from app.ui.main_window import MainWindow
+from app.ui.theme import apply_theme
+from models.engine import InferenceEngine
+from tests.fake_model import bright_models
+from tests.manual_runner import ManualRunner
+
+
+class Bench:
+    """A window on a session whose jobs run when told."""
+
+    def __init__(self, qtbot, qapp) -> None:
+        apply_theme(qapp)
+        self.runner, self.files = ManualRunner(), ManualRunner()
+        engine = InferenceEngine(bright_models)
+        self.session = Session(self.runner, self.files, engine, bright_models, Settings())
+        self.window = MainWindow(self.session)
+        qtbot.addWidget(self.window, before_close_func=lambda _: self.leave())
+        self.window.resize(1200, 800)
+        self.window.show()
+        qtbot.waitExposed(self.window)
+        self.qtbot = qtbot
+
+    def leave(self) -> None:
+        if self.session.document is not None:
+            self.session.document.mark_saved()
+
+    def open(self) -> Document:
+        voxels = np.zeros((20, 40, 44), np.float32)
+        voxels[5:15, 12:26, 15:31] = 1
+        affine = np.eye(4)[[2, 1, 0, 3]]  # array axes z, y, x run to S, P, L
+        volume = Volume(voxels, Geometry(voxels.shape, affine), Modality.MR, name="tube")
+        table = LabelTable()
+        for name in ("organ", "lesion"):
+            table = table.with_added(table.new_label(name))
+        document = Document(volume, label_table=table)
+        self.session.set_document(document, (0.0, 1.0))
+        self.session.view_state.active_tool = "box"
+        self.qtbot.waitUntil(lambda: self.window.grid.isVisible())
+        return document
+
+    def view(self, axis: int):
+        return self.window.grid.panels[axis].view
+
+    def drag(self, axis: int, start, stop) -> None:
+        """Press at one voxel index, release at another."""
+        view = self.view(axis)
+        a, b = view.point_at(start).toPoint(), view.point_at(stop).toPoint()
+        target, left = view.viewport(), Qt.MouseButton.LeftButton
+        self.qtbot.mousePress(target, left, pos=a)
+        self.qtbot.mouseMove(target, (a + b) / 2)
+        self.qtbot.mouseMove(target, b)
+        self.qtbot.mouseRelease(target, left, pos=b)
+
+    def key(self, key, modifier=Qt.KeyboardModifier.NoModifier) -> None:
+        self.qtbot.keyClick(self.window, key, modifier)
+
+
+@pytest.fixture
+def bench(qtbot, qapp, bright_model) -> Bench:
+    return Bench(qtbot, qapp)
+
+
+@pytest.fixture(autouse=True)
+def no_dialogs(monkeypatch):
+    """Fail on any question that a test did not answer."""
+    for name in ("ask_image", "ask_folder", "ask_save", "ask_series", "ask_unsaved", "show_text"):
+
+        def refuse(*arguments, name=name):
+            raise AssertionError(f"the dialog {name} was not expected")
+
+        monkeypatch.setattr(dialogs, name, refuse)
+
+
+def test_an_empty_window_invites_and_offers_nothing_that_cannot_be_done(bench):
+    assert bench.window.start_page.isVisible()
+    table = bench.window.actions_table
+    assert table["open"].isEnabled()
+    for name in ("save", "undo", "redo", "tool_box", "carry", "reset"):
+        assert not table[name].isEnabled(), name
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_box_dragged_on_any_plane_becomes_a_mask_there(bench, axis):
+    document = bench.open()
+    inside = [10, 20, 22]
+    bench.session.view_state.cursor_zyx = tuple(inside)
+    start, stop = [3.0, 10.0, 13.0], [16.0, 28.0, 33.0]
+    start[axis] = stop[axis] = float(inside[axis])
+    bench.drag(axis, tuple(start), tuple(stop))
+    assert len(bench.session.pending) == 1
+    bench.runner.run_all()
+    expected = np.zeros(document.volume.voxels.shape, bool)
+    where = [slice(None)] * 3
+    where[axis] = inside[axis]
+    expected[tuple(where)] = (document.volume.voxels > 0.5)[tuple(where)]
+    np.testing.assert_array_equal(document.labelmap.voxels == 1, expected)
+
+
+def test_keys_undo_redo_and_name_the_step(bench):
+    document = bench.open()
+    bench.session.view_state.cursor_zyx = (10, 20, 22)
+    bench.drag(0, (10.0, 10.0, 13.0), (10.0, 28.0, 33.0))
+    bench.runner.run_all()
+    assert bench.window.actions_table["undo"].text() == "Undo Box (organ)"
+    bench.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert not document.labelmap.voxels.any()
+    bench.key(Qt.Key.Key_Y, Qt.KeyboardModifier.ControlModifier)
+    assert document.labelmap.voxels.any()
+    assert "•" in bench.window.windowTitle()
+
+
+def test_tool_keys_choose_the_tool_and_a_digit_the_label(bench):
+    bench.open()
+    for key, tool in ((Qt.Key.Key_P, "point"), (Qt.Key.Key_S, "scribble"), (Qt.Key.Key_B, "box")):
+        bench.key(key)
+        assert bench.session.view_state.active_tool == tool
+    bench.key(Qt.Key.Key_2)
+    assert bench.session.view_state.active_label == 2
+    bench.key(Qt.Key.Key_T)
+    assert not bench.session.view_state.positive
+
+
+def test_carry_button_carries_the_box_through_the_chosen_slices(bench):
+    document = bench.open()
+    bench.session.view_state.cursor_zyx = (10, 20, 22)
+    panel = bench.window.segment_panel
+    assert not panel.carry_button.isEnabled()
+    bench.drag(0, (10.0, 10.0, 13.0), (10.0, 28.0, 33.0))
+    bench.runner.run_all()
+    panel.first.setValue(8)
+    panel.last.setValue(13)
+    bench.qtbot.mouseClick(panel.carry_button, Qt.MouseButton.LeftButton)
+    bench.runner.run_all()
+    slices = np.flatnonzero(document.labelmap.voxels.any(axis=(1, 2)))
+    assert slices.tolist() == [7, 8, 9, 10, 11, 12]
+
+
+def test_labels_are_added_renamed_locked_and_that_can_be_undone(bench):
+    document = bench.open()
+    panel = bench.window.label_panel
+    bench.qtbot.mouseClick(panel.add_button, Qt.MouseButton.LeftButton)
+    assert [info.name for info in document.label_table] == ["organ", "lesion", "Label 3"]
+    assert bench.session.view_state.active_label == 3
+    panel.table.closePersistentEditor(panel.table.currentItem())
+    panel.table.item(1, 1).setText("metastasis")
+    panel.table.item(0, 3).setCheckState(Qt.CheckState.Checked)
+    assert document.label_table.get(2).name == "metastasis"
+    assert document.label_table.get(1).locked
+    assert document.undo_labels[:2] == ("Lock organ", "Rename metastasis")
+    bench.session.undo()
+    assert isinstance(panel.table, QTableWidget)
+    assert panel.table.item(0, 3).checkState() == Qt.CheckState.Unchecked
+
+
+def test_deleting_a_locked_label_is_refused_in_words(bench):
+    document = bench.open()
+    panel = bench.window.label_panel
+    panel.table.item(0, 3).setCheckState(Qt.CheckState.Checked)
+    panel.table.setCurrentCell(0, 1)
+    bench.qtbot.mouseClick(panel.delete_button, Qt.MouseButton.LeftButton)
+    assert len(document.label_table) == 2
+    assert "locked" in bench.window.message_bar.label.text()
+
+
+def test_a_prompt_on_a_locked_label_is_refused_in_words(bench):
+    document = bench.open()
+    bench.window.label_panel.table.item(0, 3).setCheckState(Qt.CheckState.Checked)
+    bench.session.set_active_label(1)
+    bench.drag(0, (10.0, 10.0, 13.0), (10.0, 28.0, 33.0))
+    assert bench.session.pending == ()
+    assert "locked" in bench.window.message_bar.label.text()
+    assert document.prompts == ()
+
+
+def test_a_dropped_file_opens_and_is_remembered(bench, tmp_path):
+    path = tmp_path / "scan.nii.gz"
+    sitk.WriteImage(
+        sitk.GetImageFromArray(np.arange(60, dtype=np.int16).reshape(3, 4, 5)), str(path)
+    )
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path))])
+    copy, left = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton
+    event = QDropEvent(QPointF(50, 50), copy, mime, left, Qt.KeyboardModifier.NoModifier)
+    bench.window.dropEvent(event)
+    bench.files.run_all()
+    assert bench.session.document.volume.name == "scan"
+    assert bench.session.settings.recent_files == [str(path)]
+    assert Settings.load().recent_files == [str(path)]
+
+
+def test_saving_writes_the_mask_and_forgets_that_it_was_changed(bench, tmp_path, monkeypatch):
+    document = bench.open()
+    bench.session.view_state.cursor_zyx = (10, 20, 22)
+    bench.drag(0, (10.0, 10.0, 13.0), (10.0, 28.0, 33.0))
+    bench.runner.run_all()
+    monkeypatch.setattr(dialogs, "ask_save", lambda parent, path: tmp_path / "mask")
+    bench.key(Qt.Key.Key_S, Qt.KeyboardModifier.ControlModifier)
+    bench.files.run_all()
+    assert not document.is_modified
+    saved = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "mask.nii.gz")))
+    assert saved.sum() == 14 * 16
+
+
+@pytest.mark.parametrize(
+    ("answer", "closes"), [(dialogs.Unsaved.CANCEL, False), (dialogs.Unsaved.DISCARD, True)]
+)
+def test_closing_with_unsaved_work_asks_first(bench, monkeypatch, answer, closes):
+    document = bench.open()
+    bench.session.add_label("more")
+    assert document.is_modified
+    monkeypatch.setattr(dialogs, "ask_unsaved", lambda parent: answer)
+    bench.window.close()
+    assert bench.window.isVisible() is not closes
+
+
+def test_several_series_are_offered_and_the_chosen_one_is_opened(bench, tmp_path, monkeypatch):
+    series = tuple(
+        SeriesInfo(
+            uid=uid,
+            description=uid,
+            modality="CT",
+            size_xyz=(5, 5, 3),
+            spacing_mm=(1.0, 1.0, 2.0),
+            orientation="LPS",
+            transfer_syntax="",
+        )
+        for uid in ("first", "second")
+    )
+    asked = []
+    monkeypatch.setattr(dialogs, "ask_series", lambda parent, offered: offered[1])
+    monkeypatch.setattr(
+        bench.session, "open", lambda path, series_uid=None: asked.append((path, series_uid))
+    )
+    bench.session.offered_path = tmp_path
+    bench.session.series_offered.emit(series)
+    assert asked == [(tmp_path, "second")]
+
+
+def test_window_presets_of_ct_change_the_display_only(bench):
+    document = bench.open()
+    ct = Volume(document.volume.voxels, document.volume.geometry, Modality.CT, name="ct")
+    bench.session.set_document(Document(ct, label_table=document.label_table), (-160.0, 240.0))
+    bench.key(Qt.Key.Key_F2)
+    assert bench.session.view_state.window == (-1350.0, 150.0)
+    assert bench.session.model_window == (-160.0, 240.0)
+
+
+def test_messages_errors_stay_and_notes_do_not_push_them_away(bench):
+    from app.session import Message
+
+    bar = bench.window.message_bar
+    bench.session.message.emit(Message("broken", is_error=True))
+    bench.session.message.emit(Message("by the way"))
+    assert bar.isVisible()
+    assert bar.label.text() == "broken"
+    bench.qtbot.mouseClick(bar.close_button, Qt.MouseButton.LeftButton)
+    assert not bar.isVisible()
+
+
+def test_the_pointer_tells_value_label_and_place(bench):
+    bench.open()
+    view = bench.view(0)
+    point = view.point_at((10.0, 20.0, 22.0)).toPoint()
+    bench.qtbot.mouseMove(view.viewport(), point + QPoint(1, 1))
+    bench.qtbot.mouseMove(view.viewport(), point)
+    shown = bench.window.status.place.text()
+    assert shown.startswith("(22, 20, 10)   L 22.0  P 20.0  S 10.0 mm")
+
+
+def test_double_click_shows_one_view_alone_and_again_all(bench):
+    bench.open()
+    bench.session.view_state.active_tool = "navigate"
+    view = bench.view(1)
+    bench.qtbot.mouseDClick(view.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(60, 60))
+    shown = [panel.isVisible() for panel in bench.window.grid.panels]
+    assert shown == [False, True, False]
+    bench.qtbot.mouseDClick(view.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(60, 60))
+    assert all(panel.isVisible() for panel in bench.window.grid.panels)
