@@ -12,7 +12,7 @@ import numpy as np
 
 from app import __version__
 from app.core.commands import SetLabels, add_label, change_label
-from app.core.document import Document
+from app.core.document import Document, UndoStack
 from app.core.errors import PromptError
 from app.core.events import Event
 from app.core.labels import DrawOver, LabelInfo, LabelTable
@@ -152,7 +152,9 @@ class Session:
         )
 
     def _opened(self, path: Path, volume: Volume, window: tuple[float, float]) -> None:
-        self.set_document(Document(volume, label_table=_first_table()), window)
+        undo_stack = UndoStack(self.settings.undo_megabytes << 20)
+        document = Document(volume, label_table=_first_table(), undo_stack=undo_stack)
+        self.set_document(document, window)
         self.source_path = path
         self.settings.add_recent(path)
         for note in volume.notes:
@@ -312,11 +314,11 @@ class Session:
             window=self.model_window,
             app_version=__version__,
         )
-        marker = document.undo_labels
+        marker = document.state
 
         def done(report: SaveReport) -> None:
             self._notices.end("save")
-            if self.document is document and document.undo_labels == marker:
+            if self.document is document and document.state is marker:
                 document.mark_saved()
             self.saved.emit(report)
             self._notices.tell(f"Saved {report.path.name}; read back and compared.")

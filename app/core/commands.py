@@ -321,4 +321,5 @@ def _keep_locked(document: Document, region: Region, block: np.ndarray) -> np.nd
     if block.shape != present.shape:
         return block
     keep = np.isin(present, locked) | np.isin(block, locked)
-    return np.where(keep, present, block).astype(block.dtype)
+    # In a type that holds both: present values above 255 must not wrap in a block of bytes.
+    return np.where(keep, present, block)

@@ -73,6 +73,13 @@ class UndoStack:
         self.min_commands = min_commands
         self.done: list[Command] = []
         self.undone: list[Command] = []
+        # What lies below the oldest step that is kept; another one once a step was forgotten.
+        self._bottom = object()
+
+    @property
+    def state(self) -> object:
+        """What tells one state of the document from another: equal only to itself."""
+        return self.done[-1] if self.done else self._bottom
 
     def push(self, command: Command) -> None:
         """Add a step; whatever was undone is gone."""
@@ -81,6 +88,7 @@ class UndoStack:
         total = self.nbytes
         while len(self.done) > self.min_commands and total > self.max_bytes:
             total -= self.done.pop(0).nbytes
+            self._bottom = object()
 
     @property
     def nbytes(self) -> int:
@@ -134,7 +142,7 @@ class Document:
         self._history = undo_stack or UndoStack()
         self._group: Group | None = None
         self._waiting: list[Callable[[], None]] = []
-        self._saved: Command | None = None
+        self._saved = self._history.state
 
     # -- changing ------------------------------------------------------------------------------
 
@@ -225,14 +233,19 @@ class Document:
         return self._group is not None
 
     @property
+    def state(self) -> object:
+        """A token of the present state: the same object again only when that state is back."""
+        return self._history.state
+
+    @property
     def is_modified(self) -> bool:
         """Whether anything changed since `mark_saved`, or since the start."""
-        last = self._history.done[-1] if self._history.done else None
-        return last is not self._saved
+        is_in_stroke = self._group is not None and not self._group.is_empty
+        return is_in_stroke or self._history.state is not self._saved
 
     def mark_saved(self) -> None:
         """Remember the present state as the saved one."""
-        self._saved = self._history.done[-1] if self._history.done else None
+        self._saved = self._history.state
         self.changed.emit(Change(Aspect.HISTORY))
 
     def snapshot(self, **provenance: object) -> Snapshot:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PySide6.QtCore import QRectF, Qt
+from PySide6.QtCore import QCoreApplication, QRectF, Qt
 from PySide6.QtGui import QPainter
 
 from app.core.document import Document
@@ -12,6 +12,7 @@ from app.core.labels import Colour
 from app.core.prompts import Prompt
 from app.session import Session
 from app.tools import Shape
+from app.ui.slice_marks import DOUBT, slice_score
 from app.ui.slice_painter import (
     LETTER_PX,
     PLANE_COLOURS,
@@ -23,6 +24,7 @@ from app.ui.slice_painter import (
     paint_letters,
     paint_prompt,
     paint_scale,
+    paint_score,
     paint_shape,
     with_alpha,
 )
@@ -70,6 +72,7 @@ def paint_annotations(painter: QPainter, scene: Scene, shapes: tuple[Shape, ...]
         window = f"W {_plain(high - low)}   L {_plain((low + high) / 2)}"
         paint_corners(painter, scene.area, frame.place_text(scene.index), window)
         paint_scale(painter, scene.area, scene.pixels.px_per_mm)
+        _paint_score(painter, scene, document)
     _paint_border(painter, scene)
 
 
@@ -102,12 +105,28 @@ def _paint_crosshair(painter: QPainter, scene: Scene, pixels: PixelMap) -> None:
     paint_crosshair(painter, at, inner, upright, level)
 
 
+def _paint_score(painter: QPainter, scene: Scene, document: Document) -> None:
+    session = scene.session
+    label_id = session.view_state.active_label
+    prompts = (*document.prompts, *session.pending)
+    score = slice_score(prompts, session.scores, scene.axis, scene.index, label_id)
+    if score is not None:
+        is_doubtful = score < DOUBT
+        hint = _tr("unsure, please check") if is_doubtful else _tr("confidence")
+        text = f"{hint} {100 * score:.0f} %"
+        paint_score(painter, scene.area, text, is_doubtful=is_doubtful)
+
+
 def _paint_border(painter: QPainter, scene: Scene) -> None:
     painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
     colour = PLANE_COLOURS[scene.axis]
     painter.setPen(line_pen(with_alpha(colour, 0.65 if scene.is_active else 0.12)))
     painter.setBrush(Qt.BrushStyle.NoBrush)
     painter.drawRect(scene.area.adjusted(0.5, 0.5, -0.5, -0.5))
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("annotations", text)
 
 
 def _colour(document: Document, label_id: int) -> Colour:

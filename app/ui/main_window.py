@@ -22,7 +22,7 @@ from app.core.volume import Modality
 from app.session import SaveReport, SeriesInfo, Session
 from app.tools import tools_in_order
 from app.ui import dialogs
-from app.ui.action_specs import action_specs
+from app.ui.action_specs import N_WINDOW_PRESETS, action_specs
 from app.ui.actions import ActionTable
 from app.ui.label_panel import LabelPanel
 from app.ui.message_bar import MessageBar
@@ -209,6 +209,15 @@ class MainWindow(QMainWindow):
         if number < len(presets):
             self.session.use_percentile_window(*presets[number]["percentiles"])
 
+    def _name_windows(self, modality: Modality) -> None:
+        """Offer the presets of a modality under their names."""
+        presets = self.windows["CT" if modality is Modality.CT else "MR"]
+        for number in range(N_WINDOW_PRESETS):
+            action = self.actions_table[f"window_{number + 1}"]
+            action.setVisible(number < len(presets))
+            if number < len(presets):
+                action.setText(presets[number]["name"])
+
     # -- keeping up ----------------------------------------------------------------------------
 
     def _on_document_changed(self, document: Document | None) -> None:
@@ -218,6 +227,7 @@ class MainWindow(QMainWindow):
             self._leave_document = document.changed.connect(lambda change: self._refresh())
             self.stack.setCurrentWidget(self.grid)
             self.grid.fit()
+            self._name_windows(document.volume.modality)
             if self.session.view_state.active_tool == "navigate":
                 self.session.view_state.active_tool = "box"
         else:

@@ -40,6 +40,9 @@ class SegmentPanel(QWidget):
         self.first, self.last = QSpinBox(), QSpinBox()
         self.first.setAccessibleName(self.tr("First slice"))
         self.last.setAccessibleName(self.tr("Last slice"))
+        for spin in (self.first, self.last):
+            spin.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
+            spin.setMinimumWidth(56)
         row = QHBoxLayout()
         row.addWidget(QLabel(self.tr("Slices")))
         row.addWidget(self.first)
@@ -104,6 +107,9 @@ class SegmentPanel(QWidget):
         self.all_button.setEnabled(box is not None)
         if document is None or box is None:
             self._range_of = None
+            for spin in (self.first, self.last):
+                spin.setSpecialValueText(" ")
+                spin.setRange(0, 0)
             self.hint.setText(self.tr("Draw a box on one slice; its mask can then be carried."))
             return
         n_slices = document.volume.voxels.shape[box.axis]
@@ -114,6 +120,7 @@ class SegmentPanel(QWidget):
         )
         offered_for = (box.object_id, box.axis, box.slice_index, box.through)
         for spin in (self.first, self.last):
+            spin.setSpecialValueText("")
             spin.setRange(1, n_slices)
         if offered_for != self._range_of:
             self._range_of = offered_for

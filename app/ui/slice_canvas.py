@@ -58,6 +58,7 @@ class SliceCanvas(pg.GraphicsView):
             session.view_state.changed.connect(self._on_view_changed),
             session.preview_changed.connect(self._on_preview_changed),
             session.pending_changed.connect(lambda _: self.repaint_later()),
+            session.scores_changed.connect(lambda _: self.repaint_later()),
         )
         self._on_document_changed(session.document)
 

@@ -48,6 +48,22 @@ def doubtful(
     return flags
 
 
+def slice_score(
+    prompts: tuple[Prompt, ...],
+    scores: Mapping[int, Mapping[int, float]],
+    axis: int,
+    index: int,
+    label_id: int,
+) -> float | None:
+    """Return the model's estimate for the latest object of a label on a slice, if it has one."""
+    for prompt in reversed(prompts):
+        if prompt.axis == axis and prompt.label_id == label_id:
+            score = scores.get(prompt.object_id, {}).get(index)
+            if score is not None:
+                return score
+    return None
+
+
 def prompt_ticks(
     prompts: tuple[Prompt, ...], table: LabelTable, axis: int
 ) -> tuple[tuple[int, Colour], ...]:

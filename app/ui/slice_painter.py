@@ -15,6 +15,7 @@ from app.ui.plane_frame import Edges, PlaneFrame
 BACKGROUND = QColor(9, 10, 12)
 TEXT = QColor(196, 203, 212)
 MUTED = QColor(128, 138, 150)
+DOUBTFUL = QColor(226, 172, 66)
 NEGATIVE = QColor(255, 82, 82)
 POSITIVE = QColor(255, 255, 255)
 # A plane has one colour everywhere: its title, its border, its line in the other planes.
@@ -122,6 +123,14 @@ def paint_corners(painter: QPainter, area: QRectF, upper_left: str, lower_left: 
     left = Qt.AlignmentFlag.AlignLeft
     paint_text(painter, inner, upper_left, left | Qt.AlignmentFlag.AlignTop, TEXT)
     paint_text(painter, inner, lower_left, left | Qt.AlignmentFlag.AlignBottom, MUTED)
+
+
+def paint_score(painter: QPainter, area: QRectF, text: str, *, is_doubtful: bool) -> None:
+    """Draw how sure the model is in the upper right corner, louder where it is not."""
+    painter.setFont(_font(painter, 12))
+    inner = area.adjusted(MARGIN_PX, 6, -MARGIN_PX, -6)
+    flags = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop
+    paint_text(painter, inner, text, flags, DOUBTFUL if is_doubtful else MUTED)
 
 
 def paint_scale(painter: QPainter, area: QRectF, px_per_mm: float) -> None:

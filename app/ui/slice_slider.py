@@ -10,13 +10,12 @@ from PySide6.QtWidgets import QAbstractSlider, QSizePolicy, QStyle, QWidget
 
 from app.core.labels import Colour
 from app.ui.mouse import LEFT, WheelSteps
-from app.ui.slice_painter import with_alpha
+from app.ui.slice_painter import DOUBTFUL, with_alpha
 
 WIDTH_PX = 20
 HANDLE_PX = 10
 _TRACK = QColor(38, 44, 51)
 _MASK = QColor(108, 140, 168)
-_DOUBT = QColor(226, 172, 66)
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ class SliceSlider(QAbstractSlider):
         painter.drawRoundedRect(self._bar(middle, 4, self.minimum(), self.maximum() + 1), 2, 2)
         if not self.isEnabled():
             return
-        for runs, colour in ((self._marks.masks, _MASK), (self._marks.doubts, _DOUBT)):
+        for runs, colour in ((self._marks.masks, _MASK), (self._marks.doubts, DOUBTFUL)):
             painter.setBrush(colour)
             for start, stop in runs:
                 painter.drawRoundedRect(self._bar(middle, 4, start, stop), 2, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pyqtgraph as pg
+from PySide6.QtCore import QDir
 from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QApplication
 
@@ -29,4 +30,6 @@ def apply_theme(application: QApplication) -> None:
     for role, colour in _COLOURS.items():
         palette.setColor(role, QColor(colour))
     application.setPalette(palette)
+    # The style sheet names its pictures as icons:NAME.
+    QDir.setSearchPaths("icons", [str(resource_path("icons"))])
     application.setStyleSheet(resource_path("styles/app.qss").read_text(encoding="utf-8"))
