@@ -318,6 +318,28 @@ def test_open_prompt_save_and_read_back(setup, tmp_path):
     assert "through" in prompts["prompts"][0]
 
 
+def test_work_done_while_a_file_is_written_is_not_called_saved(setup, tmp_path):
+    setup.open(tube())
+    dab = Region((0, 0, 0), (1, 2, 2))
+    document = setup.session.document
+    document.do(EditVoxels("Paint", dab, np.ones((1, 2, 2), np.uint8)))
+    setup.session.save_mask(tmp_path / "mask.nii.gz")
+    setup.session.undo()
+    document.do(EditVoxels("Paint", dab, np.full((1, 2, 2), 2, np.uint8)))
+    setup.files.run_all()
+    assert document.is_modified
+
+
+def test_the_undo_budget_of_the_settings_is_kept(setup, tmp_path):
+    sitk.WriteImage(sitk.GetImageFromArray(tube().astype(np.int16)), str(tmp_path / "a.nii.gz"))
+    setup.session.settings.undo_megabytes = 0
+    setup.session.open(tmp_path / "a.nii.gz")
+    setup.files.run_all()
+    for _ in range(30):
+        setup.session.add_label()
+    assert len(setup.session.document.undo_labels) < 30
+
+
 def test_a_file_that_cannot_be_read_leaves_the_open_document(setup, tmp_path):
     document = setup.open(tube())
     (tmp_path / "broken.nii.gz").write_bytes(b"not a scan")
