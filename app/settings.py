@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import os
-import tempfile
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -79,11 +80,13 @@ class Settings:
         text = json.dumps({"version": VERSION, **asdict(self)}, indent=1)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                "w", dir=path.parent, delete=False, encoding="utf-8"
-            ) as file:
-                file.write(text)
-            os.replace(file.name, path)
+            # The folder is private: what a crash leaves in it goes with the next attempt.
+            part = path.with_name(f".{path.name}.part")
+            try:
+                part.write_text(text, encoding="utf-8")
+                os.replace(part, path)
+            finally:
+                part.unlink(missing_ok=True)
         except OSError as error:
             logger.info("The settings cannot be saved: %s", error)
 
@@ -104,11 +107,29 @@ class Settings:
         for item in fields(cls):
             value = stored.get(item.name)
             default = getattr(settings, item.name)
-            is_number = isinstance(default, float) and type(value) is int
-            if type(value) is type(default) or is_number:
+            if isinstance(default, float) and type(value) is int:
+                value = float(value)
+            if type(value) is type(default) and _makes_sense(item.name, value):
                 setattr(settings, item.name, value)
         settings.recent_files = [p for p in settings.recent_files if isinstance(p, str)]
+        settings.shortcuts = {k: v for k, v in settings.shortcuts.items() if isinstance(v, str)}
         return settings
+
+
+def _makes_sense(name: str, value: Any) -> bool:
+    """Return whether a value of the right type can be used for an entry."""
+    if name == "mouse_scheme":
+        return value in ("", "pacs", "research")
+    if name == "overlay_opacity":
+        return 0.0 <= value <= 1.0
+    if name.endswith("_megabytes"):
+        return bool(value >= 0)
+    if name in ("window_geometry", "window_state"):
+        try:
+            base64.b64decode(value, validate=True)
+        except ValueError:
+            return False
+    return True
 
 
 def settings_path() -> Path:
