@@ -58,6 +58,45 @@ class EditVoxels:
         return Change(Aspect.VOXELS, self._delta.region)
 
 
+def require_label(document: Document, label_id: int) -> LabelInfo:
+    """Return what a label means; UsageError if it may not be written."""
+    info = document.label_table.get(label_id)
+    if info is None:
+        raise UsageError("Choose a label first; what is drawn needs one.")
+    if info.locked:
+        raise UsageError(f"“{info.name}” is locked. Open its padlock to change it.")
+    return info
+
+
+def with_mask(
+    labels: np.ndarray, label_id: int, mask: np.ndarray, table: LabelTable, draw_over: DrawOver
+) -> np.ndarray:
+    """Return label values in which a label has the voxels of a mask, as far as it may take them.
+
+    Parameters
+    ----------
+    labels : (z, y, x) unsigned int
+        The present values; left as they are.
+    label_id : int
+        Gives its voxels outside the mask back to the background.
+    mask : (z, y, x) bool
+    table : LabelTable
+        Locked labels keep their voxels.
+    draw_over : DrawOver
+
+    Returns
+    -------
+    (z, y, x) unsigned int
+        In a type that holds the label, too.
+    """
+    after = labels.astype(np.promote_types(labels.dtype, np.min_scalar_type(label_id)))
+    if (own := table.get(label_id)) is not None and own.locked:
+        return after
+    after[(labels == label_id) & ~mask] = 0
+    after[mask & writable(labels, label_id, table, draw_over)] = label_id
+    return after
+
+
 class SetPrompts:
     """Replace the document's prompts."""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from app.core.document import Document
+from app.core.labels import DrawOver
 from app.core.registry import Registry
 from app.core.view_state import ViewState
 
@@ -62,6 +63,10 @@ class ToolHost(Protocol):
 
     document: Document | None
     view_state: ViewState
+
+    @property
+    def draw_over(self) -> DrawOver:
+        """Which voxels of other labels may be taken."""
 
     def place_box(self, axis: int, index: int, box_rc: tuple[int, int, int, int]) -> None:
         """Ask for a mask."""

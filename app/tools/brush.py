@@ -6,10 +6,8 @@ import math
 
 import numpy as np
 
-from app.core.commands import EditVoxels
+from app.core.commands import EditVoxels, require_label, with_mask
 from app.core.document import Document
-from app.core.geometry import Region
-from app.core.labels import DrawOver, writable
 from app.core.prompts import slice_region
 from app.tools import TOOLS, Shape, ToolEvent, ToolHost, in_plane, slice_of
 
@@ -26,13 +24,15 @@ class BrushTool:
     def __init__(self) -> None:
         self.radius_mm = 5.0
         self._document: Document | None = None
+        self._start: ToolEvent | None = None
         self._last: ToolEvent | None = None
 
     def press(self, host: ToolHost, event: ToolEvent) -> None:
         self.cancel(host)
         if host.document is None or host.document.is_in_group:
             return
-        self._document, self._last = host.document, event
+        require_label(host.document, host.view_state.active_label)
+        self._document, self._start, self._last = host.document, event, event
         self._document.begin_group("Erase" if event.is_alternate else "Paint")
         self._dab(host, event, event)
 
@@ -43,33 +43,34 @@ class BrushTool:
         self._last = event
 
     def release(self, host: ToolHost, event: ToolEvent) -> None:
-        document, self._document, self._last = self._document, None, None
+        document, self._document, self._start, self._last = self._document, None, None, None
         if document is not None:
             document.commit_group()
 
     def cancel(self, host: ToolHost) -> None:
-        document, self._document, self._last = self._document, None, None
+        document, self._document, self._start, self._last = self._document, None, None, None
         if document is not None:
             document.abort_group()
 
     def shapes(self) -> tuple[Shape, ...]:
-        if self._last is None:
+        if self._start is None or self._last is None:
             return ()
         at = (self._last.position_zyx,)
-        return (Shape("circle", self._last.axis, slice_of(self._last), at, self.radius_mm),)
+        return (Shape("circle", self._start.axis, slice_of(self._start), at, self.radius_mm),)
 
     def _dab(self, host: ToolHost, start: ToolEvent, stop: ToolEvent) -> None:
         """Paint every voxel within the radius of the segment between two positions."""
-        document = self._document
+        document, pressed = self._document, self._start
         assert document is not None
-        axis = stop.axis
+        assert pressed is not None
+        axis = pressed.axis
         spacing = [s for a, s in enumerate(document.volume.geometry.spacing_zyx) if a != axis]
         shape = [n for a, n in enumerate(document.volume.voxels.shape) if a != axis]
         ends = np.array([in_plane(e.position_zyx, axis) for e in (start, stop)])
         reach = [self.radius_mm / s for s in spacing]
         low = [max(0, math.floor(ends[:, i].min() - reach[i])) for i in range(2)]
         high = [min(shape[i], math.ceil(ends[:, i].max() + reach[i]) + 1) for i in range(2)]
-        index = slice_of(stop)
+        index = slice_of(pressed)
         if low[0] >= high[0] or low[1] >= high[1]:
             return
         if not 0 <= index < document.volume.voxels.shape[axis]:
@@ -77,24 +78,12 @@ class BrushTool:
         region = slice_region(axis, index, (low[0], low[1], high[0], high[1]))
         inside = _near_segment(low, high, ends, spacing, self.radius_mm)
         inside = np.expand_dims(inside, axis)
-        self._write(host, document, region, inside, is_erasing=start.is_alternate)
-
-    def _write(
-        self,
-        host: ToolHost,
-        document: Document,
-        region: Region,
-        inside: np.ndarray,
-        *,
-        is_erasing: bool,
-    ) -> None:
         label_id = host.view_state.active_label
-        block = document.labelmap.voxels[region.slices].copy()
-        if is_erasing:
-            block[inside & (block == label_id)] = 0
-        else:
-            allowed = writable(block, label_id, document.label_table, DrawOver.EMPTY)
-            block[inside & allowed] = label_id
+        present = document.labelmap.voxels[region.slices]
+        own = present == label_id
+        # Shift may be let go of during a stroke; what counts is how it began.
+        mask = own & ~inside if pressed.is_alternate else own | inside
+        block = with_mask(present, label_id, mask, document.label_table, host.draw_over)
         document.do(EditVoxels("Paint", region, block))
 
 
