@@ -29,7 +29,8 @@ MAY_IMPORT = {
         "highdicom",
     },
     "app/exporting.py": {"app.core", "app.io", "app.exporters"},
-    "app/tools": {"app.core", "app.tools", "app.session", "numpy"},
+    "app/tools": {"app.core", "app.editing", "app.tools", "app.session", "numpy"},
+    "app/editing": {"app.core", "app.editing", "numpy", "scipy", "SimpleITK"},
     "app/settings.py": {"app.core", "platformdirs"},
     "app/session.py": {
         "app",

@@ -18,6 +18,8 @@ from app.core.prompts import BoxPrompt
 from app.core.volume import Modality, Volume
 from app.session import Session
 from app.settings import Settings
+from app.tools import ToolEvent
+from app.tools.lasso import LassoTool
 from models.base import (
     MODEL_FORMATS,
     InstalledModel,
@@ -266,6 +268,20 @@ def test_a_failing_model_says_so_and_leaves_the_document_alone(setup, caplog):
     assert "out of cheese" in caplog.text
     assert setup.session.pending == ()
     assert document.undo_labels == ()
+
+
+def test_a_lasso_becomes_one_mask_and_one_undo_step(setup):
+    document = setup.open(tube())
+    lasso = LassoTool()
+    corners = [(10.0, 5.6, 6.6), (10.0, 5.6, 19.4), (10.0, 16.4, 19.4), (10.0, 16.4, 6.6)]
+    lasso.press(setup.session, ToolEvent(0, corners[0]))
+    for corner in corners[1:]:
+        lasso.drag(setup.session, ToolEvent(0, corner))
+    lasso.release(setup.session, ToolEvent(0, corners[-1]))
+    setup.runner.run_all()
+    np.testing.assert_array_equal(document.labelmap.voxels[10] == 1, tube()[10] > 0)
+    assert document.undo_labels == ("Scribble (organ)",)
+    assert sorted(p.kind.value for p in document.prompts) == ["box", "scribble"]
 
 
 def test_an_empty_answer_is_told(setup):

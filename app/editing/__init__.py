@@ -1,0 +1,1 @@
+"""Editing masks: pure functions on boolean arrays, and the operations that are made of them."""
