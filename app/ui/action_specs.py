@@ -5,9 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from PySide6.QtGui import QGuiApplication
+
+from app.session import Message
 from app.tools import tools_in_order
 from app.ui import dialogs
 from app.ui.actions import ActionSpec
+from app.ui.diagnostics import diagnostics
 from app.ui.view_grid import LAYOUTS
 
 if TYPE_CHECKING:
@@ -50,6 +54,10 @@ def action_specs(window: MainWindow) -> list[ActionSpec]:
         if path is not None:
             window.open_path(path)
 
+    def show_next_doubt() -> None:
+        if not window.grid.show_next_doubt():
+            session.message.emit(Message(tr("No slice needs a second look.")))
+
     def change_opacity(step: float) -> None:
         state.overlay_opacity = min(1.0, max(0.0, state.overlay_opacity + step))
 
@@ -57,6 +65,10 @@ def action_specs(window: MainWindow) -> list[ActionSpec]:
         labels = tuple(session.document.label_table) if session.document else ()
         if number < len(labels):
             session.set_active_label(labels[number].id)
+
+    def copy_diagnostics() -> None:
+        QGuiApplication.clipboard().setText(diagnostics(session))
+        session.message.emit(Message(tr("Copied. It holds no file name and no image data.")))
 
     def set_scheme(scheme: str) -> None:
         session.settings.mouse_scheme = scheme
@@ -164,6 +176,9 @@ def action_specs(window: MainWindow) -> list[ActionSpec]:
             window.segment_panel.carry,
             is_open,
         ),
+        ActionSpec(
+            "next_doubt", "Segment", tr("Next slice to check"), "N", show_next_doubt, is_open
+        ),
         ActionSpec("cancel", "Segment", tr("Cancel"), "Esc", session.cancel, is_open),
     ]
     for number in range(9):
@@ -206,6 +221,7 @@ def action_specs(window: MainWindow) -> list[ActionSpec]:
                 window, tr("Shortcuts"), window.actions_table.shortcut_sheet()
             ),
         ),
+        ActionSpec("diagnostics", "Help", tr("Copy diagnostics"), "", copy_diagnostics),
         ActionSpec(
             "about", "Help", tr("About"), "", lambda: dialogs.show_text(window, "Maskwright", ABOUT)
         ),

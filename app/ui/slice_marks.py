@@ -48,6 +48,15 @@ def doubtful(
     return flags
 
 
+def next_doubt(flags: np.ndarray, index: int) -> int | None:
+    """Return the next true slice after ``index``, from the start again after the last."""
+    found = np.flatnonzero(flags)
+    if found.size == 0:
+        return None
+    later = found[found > index]
+    return int(later[0] if later.size else found[0])
+
+
 def slice_score(
     prompts: tuple[Prompt, ...],
     scores: Mapping[int, Mapping[int, float]],

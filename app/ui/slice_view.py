@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from PySide6.QtCore import QEvent, QPointF, Qt, Signal
+from PySide6.QtCore import QElapsedTimer, QEvent, QPointF, Qt, Signal
 from PySide6.QtGui import QEnterEvent, QFocusEvent, QKeyEvent, QMouseEvent, QWheelEvent
 from PySide6.QtWidgets import QAbstractSpinBox, QApplication, QLineEdit, QWidget
 
@@ -30,6 +30,8 @@ from app.ui.mouse import (
 from app.ui.slice_canvas import SliceCanvas
 
 ZOOM_STEP = 1.15
+# V held for longer shows or hides the masks for as long as it is held.
+PEEK_MS = 350
 # This many pixels of a zoom drag are one step.
 _ZOOM_DRAG_PX = 16
 _BRACKETS = {Qt.Key.Key_BracketLeft: -1, Qt.Key.Key_BracketRight: 1}
@@ -69,6 +71,7 @@ class SliceView(SliceCanvas):
         self._last = self._pressed_at = QPointF()
         self._is_space_down = self._has_space_panned = False
         self._wheel, self._brush_wheel = WheelSteps(), WheelSteps()
+        self._peek = QElapsedTimer()
         super().__init__(session, axis, parent)
         self._update_pointer()
 
@@ -177,8 +180,11 @@ class SliceView(SliceCanvas):
         """Claim keys that mean something here before shortcuts of the window get them."""
         if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.ShortcutOverride:
             is_dragging = self._dragged_tool is not None
-            if event.key() == Qt.Key.Key_Space or (
-                event.key() == Qt.Key.Key_Escape and is_dragging
+            is_peek = event.key() == Qt.Key.Key_V and not event.modifiers()
+            if (
+                event.key() == Qt.Key.Key_Space
+                or is_peek
+                or (event.key() == Qt.Key.Key_Escape and is_dragging)
             ):
                 event.accept()
                 return True
@@ -199,11 +205,21 @@ class SliceView(SliceCanvas):
             if not event.isAutoRepeat():
                 self._is_space_down, self._has_space_panned = True, False
                 self._update_pointer()
+        elif event.key() == Qt.Key.Key_V and not event.modifiers():
+            if not event.isAutoRepeat():
+                self._flip_masks()
+                self._peek.start()
         else:
             event.ignore()
 
     def keyReleaseEvent(self, event: QKeyEvent) -> None:
-        """End panning; a Space that did not pan accepts the current object."""
+        """End panning or peeking; a Space that did not pan accepts the current object."""
+        if event.key() == Qt.Key.Key_V and self._peek.isValid() and not event.isAutoRepeat():
+            event.accept()
+            if self._peek.elapsed() >= PEEK_MS:
+                self._flip_masks()
+            self._peek.invalidate()
+            return
         if event.key() != Qt.Key.Key_Space or not self._is_space_down:
             event.ignore()
             return
@@ -235,6 +251,10 @@ class SliceView(SliceCanvas):
         except AppError as error:
             self.session.message.emit(Message(str(error), is_error=True))
         self.repaint_later()
+
+    def _flip_masks(self) -> None:
+        state = self.session.view_state
+        state.overlay_visible = not state.overlay_visible
 
     def _resize_tool(self, steps: int) -> None:
         resize(self.tool, steps)

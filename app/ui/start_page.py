@@ -5,7 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QRadioButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.settings import Settings
 
 
 class StartPage(QWidget):
@@ -15,14 +25,17 @@ class StartPage(QWidget):
     -------
     open_requested, folder_requested, sample_requested
     recent_requested : str
+    scheme_chosen : str
+        What the right mouse button shall do, "pacs" or "research"; asked until it was answered.
     """
 
     open_requested = Signal()
     folder_requested = Signal()
     sample_requested = Signal()
     recent_requested = Signal(str)
+    scheme_chosen = Signal(str)
 
-    def __init__(self, recent: list[str], parent: QWidget | None = None) -> None:
+    def __init__(self, settings: Settings, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         title = QLabel(self.tr("Open a scan, or drop it here"))
         title.setObjectName("title")
@@ -47,13 +60,34 @@ class StartPage(QWidget):
         holder.setLayout(row)
         layout.addWidget(holder, 0, centre)
         layout.addSpacing(20)
-        for text in recent[:6]:
+        for text in settings.recent_files[:6]:
             button = QPushButton(Path(text).name)
             button.setFlat(True)
             button.setToolTip(text)
             button.clicked.connect(lambda _=False, text=text: self.recent_requested.emit(text))
             layout.addWidget(button, 0, centre)
         layout.addStretch(3)
+        if not settings.mouse_scheme:
+            layout.addWidget(self._scheme_question(), 0, centre)
+            layout.addSpacing(24)
         open_button.clicked.connect(self.open_requested)
         folder_button.clicked.connect(self.folder_requested)
         sample_button.clicked.connect(self.sample_requested)
+
+    def _scheme_question(self) -> QWidget:
+        """Return the one question that is asked of a new user: PACS or research habits."""
+        holder = QWidget()
+        row = QHBoxLayout(holder)
+        label = QLabel(self.tr("Dragging with the right button changes"))
+        label.setObjectName("quiet")
+        row.addWidget(label)
+        self.schemes = {
+            "pacs": QRadioButton(self.tr("brightness, as in a PACS")),
+            "research": QRadioButton(self.tr("the zoom, as in research tools")),
+        }
+        group = QButtonGroup(holder)
+        for scheme, button in self.schemes.items():
+            group.addButton(button)
+            row.addWidget(button)
+            button.clicked.connect(lambda _=False, scheme=scheme: self.scheme_chosen.emit(scheme))
+        return holder

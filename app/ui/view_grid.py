@@ -70,6 +70,11 @@ class ViewGrid(QWidget):
         for panel in self.panels:
             panel.view.fit()
 
+    def show_next_doubt(self) -> bool:
+        """Go to the next doubtful slice, in the active plane first; False if there is none."""
+        first = self.panels[self._active_axis]
+        return any(p.show_next_doubt() for p in (first, *self.panels))
+
     def set_layout(self, name: str) -> None:
         """Arrange the planes: "main" (axial large), "row" or "tall" (one above the other)."""
         self._layout_name = name

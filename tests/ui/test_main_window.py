@@ -15,8 +15,9 @@ from app.core.labels import LabelTable
 from app.core.volume import Modality, Volume
 from app.session import SeriesInfo, Session
 from app.settings import Settings
-from app.ui import dialogs
+from app.ui import dialogs, slice_view
 from app.ui.main_window import MainWindow
+from app.ui.start_page import StartPage
 from app.ui.theme import apply_theme
 from models.engine import InferenceEngine
 from tests.fake_model import bright_models
@@ -294,3 +295,50 @@ def test_double_click_shows_one_view_alone_and_again_all(bench):
     assert shown == [False, True, False]
     bench.qtbot.mouseDClick(view.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(60, 60))
     assert all(panel.isVisible() for panel in bench.window.grid.panels)
+
+
+def test_the_mouse_question_is_asked_once(qtbot, qapp, bright_model, user_home):
+    bench = Bench(qtbot, qapp)
+    buttons = bench.window.start_page.schemes
+    qtbot.mouseClick(buttons["research"], Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
+    assert Settings.load().mouse_scheme == "research"
+    later = StartPage(Settings.load())
+    qtbot.addWidget(later)
+    assert not hasattr(later, "schemes")
+
+
+def test_n_goes_from_one_doubtful_slice_to_the_next(bench):
+    document = bench.open()
+    bench.session.place_box(0, 8, (8, 8, 30, 34))
+    bench.runner.run_all()
+    bench.session.carry_through(5, 12)
+    bench.runner.run_all()
+    scores = bench.session.scores[document.prompts[0].object_id]
+    scores[6] = scores[10] = 0.3
+    for expected in (6, 10, 6):
+        bench.key(Qt.Key.Key_N)
+        assert bench.session.view_state.cursor_zyx[0] == expected
+
+
+def test_v_hides_the_masks_and_a_long_press_gives_them_back(bench, monkeypatch):
+    bench.open()
+    view, state = bench.view(0), bench.session.view_state
+    view.setFocus()
+    bench.qtbot.keyClick(view, Qt.Key.Key_V)
+    assert not state.overlay_visible
+    bench.qtbot.keyClick(view, Qt.Key.Key_V)
+    assert state.overlay_visible
+    monkeypatch.setattr(slice_view, "PEEK_MS", 0)
+    bench.qtbot.keyPress(view, Qt.Key.Key_V)
+    assert not state.overlay_visible
+    bench.qtbot.keyRelease(view, Qt.Key.Key_V)
+    assert state.overlay_visible
+
+
+def test_diagnostics_hold_the_device_and_no_name(bench, qapp):
+    bench.open()
+    bench.window.actions_table.run("diagnostics")
+    text = qapp.clipboard().text()
+    assert "Maskwright" in text
+    assert "(20, 40, 44)" in text
+    assert "tube" not in text
