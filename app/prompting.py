@@ -10,8 +10,6 @@ import logging
 from collections import deque
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from app.core.commands import ApplyPrediction, SetPrompts
 from app.core.document import Document
 from app.core.errors import PromptError
@@ -29,8 +27,8 @@ from app.core.prompts import (
 )
 from app.core.tasks import JobContext, JobHandle, Runner
 from app.core.view_state import ViewState
-from app.core.volume import Volume
 from app.notices import Notices
+from app.previewing import Preview, Previewing
 from models.base import SegmentationResult, SliceMask
 from models.engine import InferenceEngine, SegmentationRequest
 
@@ -39,16 +37,6 @@ logger = logging.getLogger(__name__)
 # A new box on the slice of an earlier box of the same object replaces it if they overlap this
 # much (intersection over union); otherwise it is another object.
 SAME_OBJECT_OVERLAP = 0.3
-
-
-@dataclass(frozen=True, eq=False)
-class Preview:
-    """A mask that is not in the document: shown while a box is dragged or a mask is carried."""
-
-    axis: int
-    index: int
-    mask: np.ndarray
-    label_id: int
 
 
 @dataclass
@@ -110,7 +98,6 @@ class Prompting:
         self.scores: dict[int, dict[int, float]] = {}
         self.pending_changed: Event[None] = Event()
         self.scores_changed: Event[None] = Event()
-        self.preview_changed: Event[Preview | None] = Event()
         self._runner = runner
         self._engine = engine
         self._view_state = view_state
@@ -118,8 +105,8 @@ class Prompting:
         self._pending: list[_Pending] = []
         self._current_object: int | None = None
         self._stop: StopRequest | None = None
-        self._preview: Preview | None = None
-        self._preview_handle: JobHandle | None = None
+        self._previewing = Previewing(runner, engine)
+        self.preview_changed = self._previewing.changed
 
     def open(self, document: Document | None, window: tuple[float, float]) -> None:
         """Work on another document."""
@@ -237,36 +224,19 @@ class Prompting:
 
     def preview_box(self, axis: int, index: int, box_rc: tuple[int, int, int, int] | None) -> None:
         """Show the mask of a box while it is dragged (the newest wins); None hides it."""
-        if box_rc is None or self.document is None:
-            if self._preview_handle is not None:
-                self._preview_handle.cancel()
-            self._set_preview(None)
-            return
-        if self._pending:
-            return
-        volume, label_id = self.document.volume, self._view_state.active_label
-        region = slice_region(axis, index, box_rc).clipped_to(volume.voxels.shape)
-        if region is None:
-            return
-        request = SegmentationRequest(
-            volume, self.model_id, (BoxPrompt(region, axis),), self.model_window
-        )
-
-        def done(result: SegmentationResult) -> None:
-            if self.document is None or self.document.volume is not volume:
-                return
-            mask = np.zeros(region_shape(volume, axis), bool)
-            if result.region is not None and result.mask is not None:
-                where = [s for a, s in enumerate(result.region.slices) if a != axis]
-                mask[where[0], where[1]] = np.take(result.mask, 0, axis=axis)
-            self._set_preview(Preview(axis, index, mask, label_id))
-
-        self._preview_handle = self._runner.submit(
-            lambda ctx: self._engine.run(request, ctx),
-            key="preview",
-            done=done,
-            failed=lambda error, trace: logger.info("No preview: %s", error),
-        )
+        document = self.document
+        if box_rc is None or document is None:
+            self._previewing.hide()
+        elif not self._pending:
+            self._previewing.show_box(
+                document.volume,
+                self.model_id,
+                self.model_window,
+                slice_of=(axis, index),
+                box_rc=box_rc,
+                label_id=self._view_state.active_label,
+                is_current=lambda: self.document is document,
+            )
 
     # -- cancelling ----------------------------------------------------------------------------
 
@@ -288,7 +258,7 @@ class Prompting:
         """Cancel everything that waits."""
         while self.drop_latest():
             pass
-        self.preview_box(0, 0, None)
+        self._previewing.hide()
 
     # -- inside: which object a prompt belongs to ------------------------------------------------
 
@@ -432,7 +402,7 @@ class Prompting:
     def _show_partial(self, partial: _Partial, axis: int, label_id: int) -> None:
         while partial.finished:
             index, slice_mask = partial.finished.popleft()
-            self._set_preview(Preview(axis, index, slice_mask.mask, label_id))
+            self._previewing.show(Preview(axis, index, slice_mask.mask, label_id))
 
     def _forget(self, waiting: _Pending) -> None:
         if waiting in self._pending:
@@ -440,7 +410,7 @@ class Prompting:
         self._stop = None
         if not self._pending:
             self._notices.end("segment")
-        self._set_preview(None)
+        self._previewing.show(None)
         self.pending_changed.emit(None)
 
     def _drop_pending(self, object_id: int) -> None:
@@ -448,17 +418,6 @@ class Prompting:
             if waiting.handle is not None:
                 waiting.handle.cancel()
             self._forget(waiting)
-
-    def _set_preview(self, preview: Preview | None) -> None:
-        if preview is not self._preview:
-            self._preview = preview
-            self.preview_changed.emit(preview)
-
-
-def region_shape(volume: Volume, axis: int) -> tuple[int, int]:
-    """Return the (rows, columns) of a volume's slices along an axis."""
-    rows, columns = (n for a, n in enumerate(volume.voxels.shape) if a != axis)
-    return rows, columns
 
 
 def _overlap(a: Region, b: Region) -> float:

@@ -23,7 +23,8 @@ from app.core.volume import Volume
 from app.exporting import SaveReport, save_result
 from app.io.reader import SeriesInfo, read_volume, scan
 from app.notices import Message, Notices, Status
-from app.prompting import Preview, Prompting
+from app.previewing import Preview
+from app.prompting import Prompting
 from app.settings import Settings
 from models.base import InstalledModel
 from models.engine import DEFAULT_MODEL, InferenceEngine
