@@ -58,9 +58,9 @@ class EditVoxels:
         return Change(Aspect.VOXELS, self._delta.region)
 
 
-def require_label(document: Document, label_id: int) -> LabelInfo:
+def require_label(table: LabelTable, label_id: int) -> LabelInfo:
     """Return what a label means; UsageError if it may not be written."""
-    info = document.label_table.get(label_id)
+    info = table.get(label_id)
     if info is None:
         raise UsageError("Choose a label first; what is drawn needs one.")
     if info.locked:

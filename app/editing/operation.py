@@ -13,7 +13,7 @@ from enum import Enum
 
 import numpy as np
 
-from app.core.commands import with_mask
+from app.core.commands import require_label, with_mask
 from app.core.errors import UsageError
 from app.core.geometry import Region
 from app.core.labels import DrawOver, LabelTable, VoxelDelta, writable
@@ -101,8 +101,9 @@ def plan(operation: Operation, scan: EditInput, ctx: JobContext) -> VoxelDelta |
     Raises
     ------
     UsageError
-        The operation does not make sense for these labels.
+        The operation does not make sense for these labels, or the label is locked.
     """
+    require_label(scan.label_table, scan.label_id)
     ctx.check()
     wanted = operation.wanted(scan)
     ctx.check()

@@ -31,7 +31,7 @@ class BrushTool:
         self.cancel(host)
         if host.document is None or host.document.is_in_group:
             return
-        require_label(host.document, host.view_state.active_label)
+        require_label(host.document.label_table, host.view_state.active_label)
         self._document, self._start, self._last = host.document, event, event
         self._document.begin_group("Erase" if event.is_alternate else "Paint")
         self._dab(host, event, event)

@@ -127,7 +127,7 @@ class LassoFillTool(_Outline):
 
     def press(self, host: ToolHost, event: ToolEvent) -> None:
         if host.document is not None:
-            require_label(host.document, host.view_state.active_label)
+            require_label(host.document.label_table, host.view_state.active_label)
         super().press(host, event)
 
     def finish(self, host: ToolHost, document: Document, inside: np.ndarray) -> None:
