@@ -6,7 +6,6 @@ mask arrives, prompts and mask enter the document as one undo step.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from dataclasses import dataclass, field, replace
 
@@ -32,7 +31,6 @@ from app.previewing import Preview, Previewing
 from models.base import SegmentationResult, SliceMask
 from models.engine import InferenceEngine, SegmentationRequest
 
-logger = logging.getLogger(__name__)
 
 # A new box on the slice of an earlier box of the same object replaces it if they overlap this
 # much (intersection over union); otherwise it is another object.
