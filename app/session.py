@@ -20,8 +20,10 @@ from app.core.prompts import Prompt
 from app.core.tasks import JobContext, JobHandle, Runner
 from app.core.view_state import ViewState
 from app.core.volume import Volume
+from app.editing.operation import Operation
 from app.exporting import SaveReport, save_result
 from app.io.reader import SeriesInfo, read_volume, scan
+from app.mask_editing import MaskEditing
 from app.notices import Message, Notices, Status
 from app.previewing import Preview
 from app.prompting import Prompting
@@ -84,6 +86,10 @@ class Session:
         self._open_handle: JobHandle | None = None
         self._prompting = Prompting(
             runner, engine, self.view_state, self._notices, settings.model_id or DEFAULT_MODEL
+        )
+        # Not on the model's runner: a mask is edited while another one is carried through.
+        self._mask_editing = MaskEditing(
+            file_runner, self.view_state, self._notices, lambda: self.draw_over
         )
 
         self.document_changed: Event[Document | None] = Event()
@@ -168,6 +174,7 @@ class Session:
             self._engine.cache.drop_volume(self.document.volume.uid)
         self.document = document
         self._prompting.open(document, window)
+        self._mask_editing.open(document)
         if document is not None:
             shape = document.volume.voxels.shape
             self.view_state.window = window
@@ -257,11 +264,17 @@ class Session:
         """Take back the current object's prompts and mask, as one undo step."""
         self._prompting.reset_object()
 
+    # -- editing -------------------------------------------------------------------------------
+
+    def edit_mask(self, operation: Operation) -> None:
+        """Do an operation on the active label, as one undo step, when the worker is free."""
+        self._mask_editing.run(operation)
+
     # -- history and cancelling ----------------------------------------------------------------
 
     def undo(self) -> bool:
-        """Cancel the latest waiting prompt, else take back the last step."""
-        if self._prompting.drop_latest():
+        """Cancel the latest waiting edit or prompt, else take back the last step."""
+        if self._mask_editing.drop_latest() or self._prompting.drop_latest():
             return True
         return self.document is not None and self.document.undo()
 
@@ -274,6 +287,7 @@ class Session:
         if keep and self._prompting.stop_carrying():
             return
         self._prompting.drop_all()
+        self._mask_editing.drop_all()
         if self._open_handle is not None:
             self._open_handle.cancel()
         self._notices.end("open")

@@ -36,7 +36,9 @@ MAY_IMPORT = {
         "app",
         "app.core",
         "app.io",
+        "app.editing",
         "app.exporting",
+        "app.mask_editing",
         "app.notices",
         "app.previewing",
         "app.prompting",
@@ -46,6 +48,7 @@ MAY_IMPORT = {
     },
     "app/prompting.py": {"app.core", "app.notices", "app.previewing", "models", "numpy"},
     "app/previewing.py": {"app.core", "models", "numpy"},
+    "app/mask_editing.py": {"app.core", "app.editing", "app.notices"},
     "app/notices.py": {"app.core", "numpy"},
     "app/jobs.py": {"app.core", "PySide6.QtCore", "threading", "queue"},
     "app/evaluation": {
@@ -67,6 +70,7 @@ MAY_IMPORT = {
     "app/ui": {
         "app",
         "app.core",
+        "app.editing",
         "app.session",
         "app.notices",
         "app.tools",

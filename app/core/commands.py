@@ -58,6 +58,30 @@ class EditVoxels:
         return Change(Aspect.VOXELS, self._delta.region)
 
 
+class ApplyDelta:
+    """Apply a change that was worked out before, from the document in its present state."""
+
+    def __init__(self, label: str, delta: VoxelDelta) -> None:
+        self.label = label
+        self._delta = delta
+
+    @property
+    def nbytes(self) -> int:
+        return self._delta.nbytes
+
+    @property
+    def is_empty(self) -> bool:
+        return False
+
+    def do(self, document: Document) -> Change:
+        self._delta.apply(document.labelmap)
+        return Change(Aspect.VOXELS, self._delta.region)
+
+    def undo(self, document: Document) -> Change:
+        self._delta.revert(document.labelmap)
+        return Change(Aspect.VOXELS, self._delta.region)
+
+
 def require_label(table: LabelTable, label_id: int) -> LabelInfo:
     """Return what a label means; UsageError if it may not be written."""
     info = table.get(label_id)

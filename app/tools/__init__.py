@@ -12,6 +12,7 @@ from app.core.document import Document
 from app.core.labels import DrawOver
 from app.core.registry import Registry
 from app.core.view_state import ViewState
+from app.editing.operation import Operation
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,9 @@ class ToolHost(Protocol):
         positive: bool,
     ) -> None:
         """Ask for a mask."""
+
+    def edit_mask(self, operation: Operation) -> None:
+        """Do an operation on the active label, as one undo step, soon."""
 
     def preview_box(self, axis: int, index: int, box_rc: tuple[int, int, int, int] | None) -> None:
         """Show the mask of a box that is being dragged."""
