@@ -14,6 +14,7 @@ from app.core.errors import UsageError
 from app.core.labels import DrawOver, VoxelDelta
 from app.core.tasks import JobHandle, Runner
 from app.core.view_state import ViewState
+from app.editing.morphology import warm_up
 from app.editing.operation import EditInput, Operation, plan
 from app.notices import Notices
 
@@ -46,6 +47,14 @@ class MaskEditing:
         """Work on another document."""
         self.drop_all()
         self.document = document
+        if document is not None:
+            self._handle = self._runner.submit(
+                lambda ctx: warm_up(),
+                key="edit",
+                done=lambda _: None,
+                failed=self._notices.failed("edit"),
+                priority=-1,
+            )
 
     def run(self, operation: Operation) -> None:
         """Do an operation on the active label once those before it are done.

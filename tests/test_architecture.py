@@ -239,6 +239,10 @@ def test_neither_qt_nor_torch_comes_along(module):
     assert not _loaded_by(module) & {"PySide6", "torch"}
 
 
+def test_the_window_starts_without_what_only_edits_need():
+    assert not _loaded_by("app.session", "app.tools.lasso") & {"scipy", "SimpleITK"}
+
+
 def test_the_command_line_starts_without_qt_and_torch():
     assert not _loaded_by("app.cli") & {"PySide6", "torch", "openvino"}
 

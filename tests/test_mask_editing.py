@@ -35,6 +35,7 @@ class Setup:
         self.session.message.connect(lambda message: self.messages.append(message.text))
         self.session.status_changed.connect(lambda status: self.texts.append(status.text))
         self.document = self.open()
+        self.runner.run_all()
         self.paint(CORE)
 
     def open(self) -> Document:
@@ -149,7 +150,7 @@ def test_locked_and_missing_labels_are_refused_at_once(setup):
     setup.session.set_document(None, (0.0, 1.0))
     with pytest.raises(UsageError, match="Open a scan"):
         setup.session.edit_mask(Grow(1.0))
-    assert setup.runner.jobs == []
+    assert setup.texts == []
 
 
 def test_a_padlock_closed_meanwhile_is_honoured(setup):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from scipy import ndimage
 
 from app.editing.morphology import distance_mm
 
@@ -65,6 +64,8 @@ def _shifted_mix(
     spacing_rc: tuple[float, float],
     way_rc: np.ndarray,
 ) -> np.ndarray:
+    from scipy import ndimage
+
     # Each shape is moved to where the object is by now; beyond the slice all is outside.
     moved = [
         ndimage.shift(_signed_mm(shape, spacing_rc), by, order=1, mode="nearest")
@@ -81,6 +82,8 @@ def _signed_mm(shape: np.ndarray, spacing_rc: tuple[float, float]) -> np.ndarray
     distance is the mean of those from the last pixel on this side and the first on the other.
     Without that a mixture of shapes is off by up to half a pixel.
     """
+    from scipy import ndimage
+
     last_inside = shape & ~ndimage.binary_erosion(shape, border_value=1)
     first_outside = ndimage.binary_dilation(shape) & ~shape
     outwards = (_distance_mm(shape, spacing_rc) + _distance_mm(first_outside, spacing_rc)) / 2

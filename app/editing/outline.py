@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import deque
 
 import numpy as np
-import SimpleITK as sitk
-from scipy import ndimage
 
 _EIGHT = np.ones((3, 3), bool)
 
@@ -59,6 +57,9 @@ def middle_stroke(mask: np.ndarray, spacing_rc: tuple[float, float]) -> tuple[np
     float
         Distance in mm of the stroke from the nearest pixel outside the mask, at its nearest.
     """
+    import SimpleITK as sitk
+    from scipy import ndimage
+
     padded = np.pad(largest_piece(mask), 1)
     depth = ndimage.distance_transform_edt(padded, sampling=spacing_rc)
     image = sitk.GetImageFromArray(padded.astype(np.uint8))
@@ -76,6 +77,8 @@ def middle_stroke(mask: np.ndarray, spacing_rc: tuple[float, float]) -> tuple[np
 
 def largest_piece(mask: np.ndarray) -> np.ndarray:
     """Return the largest 8-connected piece of a 2-D mask."""
+    from scipy import ndimage
+
     pieces, n = ndimage.label(mask, _EIGHT)
     if n < 2:
         return mask
