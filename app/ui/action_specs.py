@@ -88,6 +88,7 @@ def action_specs(window: MainWindow) -> list[ActionSpec]:
         ActionSpec("quit", "File", tr("&Quit"), "Ctrl+Q", window.close),
         ActionSpec("undo", "Edit", tr("Undo"), "Ctrl+Z", session.undo, has_undo),
         ActionSpec("redo", "Edit", tr("Redo"), "Ctrl+Y|Ctrl+Shift+Z", session.redo, has_redo),
+        *window.edit_panel.action_specs(),
         ActionSpec("fit", "View", tr("Fit"), "F", window.grid.fit, is_open),
         ActionSpec(
             "crosshair",

@@ -24,6 +24,7 @@ from app.tools import tools_in_order
 from app.ui import dialogs
 from app.ui.action_specs import N_WINDOW_PRESETS, action_specs
 from app.ui.actions import ActionTable
+from app.ui.edit_panel import EditPanel
 from app.ui.label_panel import LabelPanel
 from app.ui.message_bar import MessageBar
 from app.ui.segment_panel import SegmentPanel
@@ -62,7 +63,11 @@ class MainWindow(QMainWindow):
         self.label_panel = LabelPanel(session)
         self.segment_panel = SegmentPanel(session)
         self._add_dock(self.tr("Labels"), "labels", self.label_panel)
-        self._add_dock(self.tr("Segment"), "segment", self.segment_panel)
+        self.edit_panel = EditPanel(session, self.grid)
+        segment = self._add_dock(self.tr("Segment"), "segment", self.segment_panel)
+        edit = self._add_dock(self.tr("Edit mask"), "edit", self.edit_panel)
+        self.tabifyDockWidget(segment, edit)
+        segment.raise_()
         self.status = StatusBar(session)
         self.setStatusBar(self.status)
         self.windows = json.loads(resource_path("windows.json").read_text(encoding="utf-8"))
@@ -88,7 +93,7 @@ class MainWindow(QMainWindow):
 
     # -- building ------------------------------------------------------------------------------
 
-    def _add_dock(self, title: str, name: str, panel: QWidget) -> None:
+    def _add_dock(self, title: str, name: str, panel: QWidget) -> QDockWidget:
         dock = QDockWidget(title, self)
         dock.setObjectName(name)
         dock.setFeatures(
@@ -98,6 +103,7 @@ class MainWindow(QMainWindow):
         dock.setWidget(panel)
         dock.setMinimumWidth(250)
         self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, dock)
+        return dock
 
     def _fill_menus(self) -> None:
         for title in MENUS:
