@@ -139,7 +139,7 @@ def in_plane(position_zyx: tuple[float, float, float], axis: int) -> tuple[float
 
 def tools_in_order() -> list[Tool]:
     """Return the tools as bars and menus show them: navigation, prompts, hand tools."""
-    order = ("navigate", "box", "point", "scribble")
+    order = ("navigate", "box", "point", "scribble", "lasso")
     tools = TOOLS.load()
     first = [tools[name] for name in order if name in tools]
     return first + [tool for name, tool in tools.items() if name not in order]

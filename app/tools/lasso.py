@@ -122,7 +122,7 @@ class LassoFillTool(_Outline):
 
     id = "lasso_fill"
     title = "Lasso fill"
-    shortcut = "A"
+    shortcut = "Shift+L"
     hint = "Draw an outline to fill it by hand; right button or Shift erases inside."
 
     def press(self, host: ToolHost, event: ToolEvent) -> None:

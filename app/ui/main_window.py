@@ -13,6 +13,7 @@ from PySide6.QtWidgets import (
     QMainWindow,
     QStackedWidget,
     QToolBar,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -34,6 +35,8 @@ from app.ui.view_grid import ViewGrid
 from resources import resource_path
 
 MENUS = ("File", "Edit", "View", "Segment", "Window", "Help")
+# These show their icon alone: the bar has no room for every name.
+HAND_TOOLS = ("brush", "flood_fill", "lasso_fill")
 SAMPLE = "samples/torso_ct.nii.gz"
 
 
@@ -133,6 +136,9 @@ class MainWindow(QMainWindow):
                 action.setIcon(QIcon(str(icon)))
             group.addAction(action)
             bar.addAction(action)
+            button = bar.widgetForAction(action)
+            if isinstance(button, QToolButton) and tool.id in HAND_TOOLS:
+                button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonIconOnly)
         for names in (
             ("positive", "accept", "reset", "carry"),
             ("undo", "redo"),

@@ -74,6 +74,6 @@ def test_shortcuts_and_titles_are_unique_and_every_tool_has_an_icon():
         values = [getattr(tool, name) for tool in tools]
         assert len(set(values)) == len(values), name
         assert all(values), name
-    assert [tool.id for tool in tools[:4]] == ["navigate", "box", "point", "scribble"]
+    assert [tool.id for tool in tools[:5]] == ["navigate", "box", "point", "scribble", "lasso"]
     for tool in tools:
         assert resource_path(f"icons/{tool.id}.svg").is_file(), tool.id
