@@ -41,6 +41,10 @@ class EditVoxels:
     def is_empty(self) -> bool:
         return self._delta is None
 
+    @property
+    def deltas(self) -> tuple[VoxelDelta, ...]:
+        return () if self._delta is None else (self._delta,)
+
     def do(self, document: Document) -> Change:
         if self._block is not None:
             block = _keep_locked(document, self._region, self._block)
@@ -73,6 +77,10 @@ class ApplyDelta:
     def is_empty(self) -> bool:
         return False
 
+    @property
+    def deltas(self) -> tuple[VoxelDelta, ...]:
+        return (self._delta,)
+
     def do(self, document: Document) -> Change:
         self._delta.apply(document.labelmap)
         return Change(Aspect.VOXELS, self._delta.region)
@@ -80,45 +88,6 @@ class ApplyDelta:
     def undo(self, document: Document) -> Change:
         self._delta.revert(document.labelmap)
         return Change(Aspect.VOXELS, self._delta.region)
-
-
-def require_label(table: LabelTable, label_id: int) -> LabelInfo:
-    """Return what a label means; UsageError if it may not be written."""
-    info = table.get(label_id)
-    if info is None:
-        raise UsageError("Choose a label first; what is drawn needs one.")
-    if info.locked:
-        raise UsageError(f"“{info.name}” is locked. Open its padlock to change it.")
-    return info
-
-
-def with_mask(
-    labels: np.ndarray, label_id: int, mask: np.ndarray, table: LabelTable, draw_over: DrawOver
-) -> np.ndarray:
-    """Return label values in which a label has the voxels of a mask, as far as it may take them.
-
-    Parameters
-    ----------
-    labels : (z, y, x) unsigned int
-        The present values; left as they are.
-    label_id : int
-        Gives its voxels outside the mask back to the background.
-    mask : (z, y, x) bool
-    table : LabelTable
-        Locked labels keep their voxels.
-    draw_over : DrawOver
-
-    Returns
-    -------
-    (z, y, x) unsigned int
-        In a type that holds the label, too.
-    """
-    after = labels.astype(np.promote_types(labels.dtype, np.min_scalar_type(label_id)))
-    if (own := table.get(label_id)) is not None and own.locked:
-        return after
-    after[(labels == label_id) & ~mask] = 0
-    after[mask & writable(labels, label_id, table, draw_over)] = label_id
-    return after
 
 
 class SetPrompts:
@@ -136,6 +105,10 @@ class SetPrompts:
     @property
     def is_empty(self) -> bool:
         return self._before == self._prompts
+
+    @property
+    def deltas(self) -> tuple[VoxelDelta, ...]:
+        return ()
 
     def do(self, document: Document) -> Change:
         self._before = document.prompts
@@ -199,6 +172,10 @@ class ApplyPrediction:
     @property
     def is_empty(self) -> bool:
         return self._delta is None and self._written_after is self._written_before
+
+    @property
+    def deltas(self) -> tuple[VoxelDelta, ...]:
+        return () if self._delta is None else (self._delta,)
 
     def do(self, document: Document) -> Change:
         if not self._is_planned:
@@ -295,6 +272,10 @@ class SetLabels:
     def is_empty(self) -> bool:
         return self._before == self._table
 
+    @property
+    def deltas(self) -> tuple[VoxelDelta, ...]:
+        return ()
+
     def do(self, document: Document) -> Change:
         self._before = document.label_table
         document.label_table = self._table
@@ -332,6 +313,10 @@ class DeleteLabel:
     @property
     def is_empty(self) -> bool:
         return False
+
+    @property
+    def deltas(self) -> tuple[VoxelDelta, ...]:
+        return () if self._delta is None else (self._delta,)
 
     def do(self, document: Document) -> Change:
         info = document.label_table.get(self._label_id)

@@ -30,6 +30,10 @@ class Command(Protocol):
     def is_empty(self) -> bool:
         """Whether ``do`` changed nothing."""
 
+    @property
+    def deltas(self) -> tuple[VoxelDelta, ...]:
+        """The voxels that ``do`` changed, in order; what is kept of a step on disk."""
+
     def do(self, document: Document) -> Change:
         """Change the document; return what changed."""
 
@@ -51,6 +55,10 @@ class Group:
     @property
     def is_empty(self) -> bool:
         return not self.commands
+
+    @property
+    def deltas(self) -> tuple[VoxelDelta, ...]:
+        return tuple(d for c in self.commands for d in c.deltas)
 
     def do(self, document: Document) -> Change:
         change = Change(Aspect.NONE)
@@ -229,6 +237,16 @@ class Document:
         return tuple(c.label for c in reversed(self._history.undone))
 
     @property
+    def done_steps(self) -> tuple[Command, ...]:
+        """The steps that can be undone, the oldest first."""
+        return tuple(self._history.done)
+
+    @property
+    def undone_steps(self) -> tuple[Command, ...]:
+        """The steps that can be redone, the next one first."""
+        return tuple(reversed(self._history.undone))
+
+    @property
     def is_in_group(self) -> bool:
         return self._group is not None
 
@@ -246,6 +264,11 @@ class Document:
     def mark_saved(self) -> None:
         """Remember the present state as the saved one."""
         self._saved = self._history.state
+        self.changed.emit(Change(Aspect.HISTORY))
+
+    def mark_unsaved(self) -> None:
+        """Let the present state count as never saved, e.g. one that was found after a crash."""
+        self._saved = object()
         self.changed.emit(Change(Aspect.HISTORY))
 
     def snapshot(self, **provenance: object) -> Snapshot:

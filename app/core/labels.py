@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -30,6 +31,8 @@ PALETTE: tuple[Colour, ...] = (
     (141, 110, 99),
 )
 MAX_LABEL_ID = 65535
+# Of a change as bytes: bounds of its region, bytes per value, lengths of mask, old and new values.
+_HEAD = struct.Struct("<6IB3Q")
 
 
 class DrawOver(Enum):
@@ -125,6 +128,15 @@ class LabelTable:
     def without(self, label_id: int) -> LabelTable:
         """Return a table that lacks one label."""
         return LabelTable(tuple(old for old in self.labels if old.id != label_id))
+
+    def require_open(self, label_id: int) -> LabelInfo:
+        """Return the label of a value; UsageError if there is none or its padlock is closed."""
+        info = self.get(label_id)
+        if info is None:
+            raise UsageError("Choose a label first; what is drawn needs one.")
+        if info.locked:
+            raise UsageError(f"“{info.name}” is locked. Open its padlock to change it.")
+        return info
 
     @property
     def locked_ids(self) -> tuple[int, ...]:
@@ -252,6 +264,48 @@ class VoxelDelta:
         """Values after, one per changed voxel in C order of `mask`."""
         return _unpack(self._new, self._dtype, self.n_changed)
 
+    def to_bytes(self) -> bytes:
+        """Return the change as bytes, to be kept in a file; `from_bytes` reads them."""
+        sizes = (len(self._mask), len(self._old), len(self._new))
+        wide = int(np.dtype(self._dtype).itemsize)
+        head = _HEAD.pack(*self.region.start_zyx, *self.region.stop_zyx, wide, *sizes)
+        return head + self._mask + self._old + self._new
+
+    @classmethod
+    def from_bytes(cls, content: bytes, shape_zyx: Sequence[int]) -> VoxelDelta:
+        """Return the change that `to_bytes` wrote, for a map of a shape.
+
+        Raises
+        ------
+        GeometryError
+            The bytes are damaged or belong to another map. No more memory is taken than the
+            region has voxels, whatever the bytes claim.
+        """
+        try:
+            *bounds, wide, n_mask, n_old, n_new = _HEAD.unpack_from(content)
+            region = Region((bounds[0], bounds[1], bounds[2]), (bounds[3], bounds[4], bounds[5]))
+            if wide not in (1, 2) or len(content) != _HEAD.size + n_mask + n_old + n_new:
+                raise GeometryError("A stored change of voxels has the wrong length.")
+            if not region.is_inside(shape_zyx):
+                raise GeometryError("A stored change of voxels leaves the label map.")
+            at = _HEAD.size
+            mask, old, new = (
+                content[at : at + n_mask],
+                content[at + n_mask : at + n_mask + n_old],
+                content[at + n_mask + n_old :],
+            )
+            n_bits = region.n_voxels
+            bits = _inflate(mask, (n_bits + 7) // 8)
+            if n_bits % 8 and bits[-1] & (0xFF >> n_bits % 8):
+                raise GeometryError("A stored change of voxels marks voxels outside its region.")
+            n_changed = int.from_bytes(bits, "little").bit_count()
+            for values in (old, new):
+                if len(values) != wide:
+                    _inflate(values, n_changed * wide)
+        except (struct.error, zlib.error) as error:
+            raise GeometryError("A stored change of voxels is damaged.") from error
+        return cls(region, n_changed, mask, old, new, "<u2" if wide == 2 else "u1")
+
     def apply(self, labelmap: LabelMap) -> None:
         """Write the new values."""
         labelmap._write(self.region, self.mask, self.new_values)
@@ -318,6 +372,35 @@ def writable(
     return allowed
 
 
+def with_mask(
+    labels: np.ndarray, label_id: int, mask: np.ndarray, table: LabelTable, draw_over: DrawOver
+) -> np.ndarray:
+    """Return label values in which a label has the voxels of a mask, as far as it may take them.
+
+    Parameters
+    ----------
+    labels : (z, y, x) unsigned int
+        The present values; left as they are.
+    label_id : int
+        Gives its voxels outside the mask back to the background.
+    mask : (z, y, x) bool
+    table : LabelTable
+        Locked labels keep their voxels.
+    draw_over : DrawOver
+
+    Returns
+    -------
+    (z, y, x) unsigned int
+        In a type that holds the label, too.
+    """
+    after = labels.astype(np.promote_types(labels.dtype, np.min_scalar_type(label_id)))
+    if (own := table.get(label_id)) is not None and own.locked:
+        return after
+    after[(labels == label_id) & ~mask] = 0
+    after[mask & writable(labels, label_id, table, draw_over)] = label_id
+    return after
+
+
 def _pack(values: np.ndarray) -> bytes:
     # Most edits write one value over one value: keep just that.
     if values.size and (values == values[0]).all():
@@ -330,3 +413,12 @@ def _unpack(packed: bytes, dtype: str, count: int) -> np.ndarray:
     if len(packed) == size:
         return np.full(count, np.frombuffer(packed, dtype)[0])
     return np.frombuffer(zlib.decompress(packed), dtype)
+
+
+def _inflate(packed: bytes, n_bytes: int) -> bytes:
+    """Return exactly so many bytes, or raise; a bomb is not unpacked further."""
+    stream = zlib.decompressobj()
+    content = stream.decompress(packed, n_bytes + 1)
+    if len(content) != n_bytes or not stream.eof:
+        raise GeometryError("A stored change of voxels has the wrong length.")
+    return content

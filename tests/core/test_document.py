@@ -59,6 +59,7 @@ class Failing:
     label = "Fail"
     nbytes = 0
     is_empty = False
+    deltas = ()
 
     def do(self, document: Document) -> Change:
         raise UsageError("refused")

@@ -169,6 +169,51 @@ def test_relative_counts_from_the_start_of_the_other_region():
     )
 
 
+@pytest.mark.parametrize("high", [3, 300])
+def test_a_change_survives_being_bytes(high):
+    rng = np.random.default_rng(high)
+    old, new = rng.integers(0, high, (2, *GRID.shape_zyx)).astype(np.uint16)
+    labelmap = LabelMap(GRID, old)
+    delta = VoxelDelta.between(labelmap, WHOLE, new)
+    assert delta is not None
+    again = VoxelDelta.from_bytes(delta.to_bytes(), GRID.shape_zyx)
+    again.apply(labelmap)
+    np.testing.assert_array_equal(labelmap.voxels, new)
+    again.revert(labelmap)
+    np.testing.assert_array_equal(labelmap.voxels, old)
+    assert again.n_changed == delta.n_changed
+
+
+def test_damaged_bytes_of_a_change_are_refused_or_stay_inside_the_map():
+    rng = np.random.default_rng(0)
+    new = rng.integers(0, 3, GRID.shape_zyx).astype(np.uint8)
+    delta = VoxelDelta.between(LabelMap(GRID), WHOLE, new)
+    assert delta is not None
+    good = delta.to_bytes()
+    refused = 0
+    for at in range(len(good)):
+        bad = bytearray(good)
+        bad[at] ^= 0x41
+        labelmap = LabelMap(GRID)
+        try:
+            VoxelDelta.from_bytes(bytes(bad), GRID.shape_zyx).apply(labelmap)
+        except GeometryError:
+            refused += 1
+    assert refused > len(good) // 2
+    for cut in range(len(good)):
+        with pytest.raises(GeometryError):
+            VoxelDelta.from_bytes(good[:cut], GRID.shape_zyx)
+
+
+def test_a_change_of_another_map_is_refused():
+    new = np.ones(GRID.shape_zyx, np.uint8)
+    delta = VoxelDelta.between(LabelMap(GRID), WHOLE, new)
+    assert delta is not None
+    smaller = tuple(n - 1 for n in GRID.shape_zyx)
+    with pytest.raises(GeometryError, match="leaves"):
+        VoxelDelta.from_bytes(delta.to_bytes(), smaller)
+
+
 def test_a_map_is_isolated_from_its_array_and_its_copy():
     voxels = np.zeros(GRID.shape_zyx, np.uint8)
     labelmap = LabelMap(GRID, voxels)
