@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from app.core.commands import ApplyDelta, require_label
+from app.core.commands import ApplyDelta
 from app.core.document import Document
 from app.core.errors import UsageError
 from app.core.labels import DrawOver, VoxelDelta
@@ -67,7 +67,7 @@ class MaskEditing:
         if self.document is None:
             raise UsageError("Open a scan first.")
         label_id = self._view_state.active_label
-        require_label(self.document.label_table, label_id)
+        self.document.label_table.require_open(label_id)
         self._waiting.append((operation, label_id))
         if len(self._waiting) == 1:
             self.document.when_idle(self._start)

@@ -13,10 +13,9 @@ from enum import Enum
 
 import numpy as np
 
-from app.core.commands import require_label, with_mask
 from app.core.errors import UsageError
 from app.core.geometry import Region
-from app.core.labels import DrawOver, LabelTable, VoxelDelta, writable
+from app.core.labels import DrawOver, LabelTable, VoxelDelta, with_mask, writable
 from app.core.tasks import JobContext
 from app.core.volume import Volume
 from app.editing import morphology
@@ -103,7 +102,7 @@ def plan(operation: Operation, scan: EditInput, ctx: JobContext) -> VoxelDelta |
     UsageError
         The operation does not make sense for these labels, or the label is locked.
     """
-    require_label(scan.label_table, scan.label_id)
+    scan.label_table.require_open(scan.label_id)
     ctx.check()
     wanted = operation.wanted(scan)
     ctx.check()

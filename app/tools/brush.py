@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
-from app.core.commands import EditVoxels, require_label, with_mask
+from app.core.commands import EditVoxels
 from app.core.document import Document
+from app.core.labels import with_mask
 from app.core.prompts import slice_region
 from app.tools import TOOLS, Shape, ToolEvent, ToolHost, in_plane, slice_of
 
@@ -31,7 +32,7 @@ class BrushTool:
         self.cancel(host)
         if host.document is None or host.document.is_in_group:
             return
-        require_label(host.document.label_table, host.view_state.active_label)
+        host.document.label_table.require_open(host.view_state.active_label)
         self._document, self._start, self._last = host.document, event, event
         self._document.begin_group("Erase" if event.is_alternate else "Paint")
         self._dab(host, event, event)

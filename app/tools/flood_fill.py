@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from app.core.commands import require_label
 from app.editing.operation import FloodFill
 from app.tools import TOOLS, Shape, ToolEvent, ToolHost
 
@@ -33,7 +32,7 @@ class FloodFillTool:
     def press(self, host: ToolHost, event: ToolEvent) -> None:
         if host.document is None:
             return
-        require_label(host.document.label_table, host.view_state.active_label)
+        host.document.label_table.require_open(host.view_state.active_label)
         self._pressed = event
 
     def drag(self, host: ToolHost, event: ToolEvent) -> None:

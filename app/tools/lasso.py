@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
-from app.core.commands import EditVoxels, require_label, with_mask
+from app.core.commands import EditVoxels
 from app.core.document import Document
+from app.core.labels import with_mask
 from app.core.prompts import slice_region
 from app.editing.outline import fill_outline, middle_stroke
 from app.tools import TOOLS, Shape, ToolEvent, ToolHost, in_plane, slice_of
@@ -127,7 +128,7 @@ class LassoFillTool(_Outline):
 
     def press(self, host: ToolHost, event: ToolEvent) -> None:
         if host.document is not None:
-            require_label(host.document.label_table, host.view_state.active_label)
+            host.document.label_table.require_open(host.view_state.active_label)
         super().press(host, event)
 
     def finish(self, host: ToolHost, document: Document, inside: np.ndarray) -> None:
