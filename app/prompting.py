@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field, replace
 
+from app.alternatives import Alternatives
 from app.core.commands import ApplyPrediction, SetPrompts
 from app.core.document import Document
 from app.core.errors import PromptError
@@ -30,7 +31,6 @@ from app.notices import Notices
 from app.previewing import Preview, Previewing
 from models.base import SegmentationResult, SliceMask
 from models.engine import InferenceEngine, SegmentationRequest
-
 
 # A new box on the slice of an earlier box of the same object replaces it if they overlap this
 # much (intersection over union); otherwise it is another object.
@@ -102,6 +102,7 @@ class Prompting:
         self._notices = notices
         self._pending: list[_Pending] = []
         self._current_object: int | None = None
+        self._alternatives: Alternatives | None = None
         self._stop: StopRequest | None = None
         self._previewing = Previewing(runner, engine)
         self.preview_changed = self._previewing.changed
@@ -113,6 +114,7 @@ class Prompting:
         self.model_window = window
         self.scores = {}
         self._current_object = None
+        self._alternatives = None
 
     @property
     def pending(self) -> tuple[Prompt, ...]:
@@ -170,6 +172,34 @@ class Prompting:
         """Finish the current object; the next prompt starts another."""
         self._current_object = None
         self.pending_changed.emit(None)
+
+    def next_alternative(self) -> None:
+        """Put another outline of the latest answer in its place, the first again after the last.
+
+        Raises
+        ------
+        PromptError
+            The model offered none, or its object is gone.
+        """
+        document, others = self._editable(), self._alternatives
+        is_there = others is not None and any(
+            p.object_id == others.object_id for p in document.prompts
+        )
+        if others is None or not is_there:
+            raise PromptError(
+                "There is no other outline to show; the model offers some where it is unsure."
+            )
+        region, mask = others.next()
+        command = ApplyPrediction(
+            "Another outline",
+            object_id=others.object_id,
+            label_id=others.label_id,
+            region=region,
+            mask=mask,
+            covered=others.covered,
+            draw_over=self.draw_over,
+        )
+        document.do(command)
 
     def reset_object(self) -> None:
         """Take back the current object's prompts and mask, as one undo step."""
@@ -390,6 +420,12 @@ class Prompting:
                     draw_over=self.draw_over,
                 )
             )
+        self._alternatives = None
+        if result.alternatives:
+            self._alternatives = Alternatives(
+                waiting.object_id, waiting.prompts[0].label_id, result
+            )
+            self._notices.tell("The model is unsure here. C shows another outline.")
         self.scores[waiting.object_id] = dict(result.scores)
         self.scores_changed.emit(None)
         for sentence in result.stopped:

@@ -260,6 +260,10 @@ class Session:
         """Finish the current object; the next prompt starts another."""
         self._prompting.accept()
 
+    def next_alternative(self) -> None:
+        """Put another outline of the latest answer in its place; see `Prompting`."""
+        self._prompting.next_alternative()
+
     def reset_object(self) -> None:
         """Take back the current object's prompts and mask, as one undo step."""
         self._prompting.reset_object()

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from models.runtime import Device
 
 
+# A model's estimate of its own Dice below which its mask deserves a look.
+UNSURE = 0.7
+
+
 class ModelKind(Enum):
     """Whether a person has to point at something."""
 
@@ -193,6 +197,8 @@ class SegmentationResult:
         The model's estimated Dice on each slice that was run.
     stopped : tuple of str
         Why carrying the mask on ended, in words, if it ended before its range.
+    alternatives : tuple of (z, y, x) bool
+        Other outlines of a slice on which the model is unsure, each with the shape of ``covered``.
     """
 
     covered: Region
@@ -201,6 +207,7 @@ class SegmentationResult:
     axis: int
     scores: Mapping[int, float] = field(default_factory=dict)
     stopped: tuple[str, ...] = ()
+    alternatives: tuple[np.ndarray, ...] = ()
 
     @property
     def score(self) -> float | None:

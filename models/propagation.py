@@ -20,6 +20,7 @@ from app.core.prompts import PLANE_NAMES, BoxPrompt, PointPrompt, Prompt, Scribb
 from app.core.tasks import JobContext
 from app.core.volume import Volume
 from models.base import (
+    UNSURE,
     SegmentationResult,
     SliceMask,
     SliceModel,
@@ -35,6 +36,9 @@ Click = PointPrompt | ScribblePrompt
 # Answers of slices are kept, so that refining one slice of a carried object runs again only
 # what depends on it.
 _MEMORY_BYTES = 128 << 20
+
+# Where a model is unsure it offers other outlines, at these probabilities.
+OTHER_LEVELS = (0.2, 0.8)
 
 
 @dataclass(frozen=True)
@@ -226,7 +230,11 @@ class _Run:
                 axis, tight.start_zyx[axis] + indices[0], tight.stop_zyx[axis] + indices[0]
             )
         scores = {i: m.score for i, m in sorted(self._masks.items())}
-        return SegmentationResult(covered, region, mask, axis, scores, tuple(self._stopped))
+        others: tuple[np.ndarray, ...] = ()
+        if len(indices) == 1:
+            found = other_outlines(self._masks[indices[0]])
+            others = tuple(np.expand_dims(outline, axis) for outline in found)
+        return SegmentationResult(covered, region, mask, axis, scores, tuple(self._stopped), others)
 
     def _walk(self, key: int, indices: range) -> None:
         for index, slice_mask in self._chain(key, indices).items():
@@ -291,6 +299,18 @@ class _Run:
         self._masks[index] = slice_mask
         if self._on_slice is not None:
             self._on_slice(index, slice_mask)
+
+
+def other_outlines(answer: SliceMask) -> list[np.ndarray]:
+    """Return a wider and a narrower mask (H, W) of an answer that the model is unsure of.
+
+    They are other levels of its probability, without those that hardly differ from the mask.
+    """
+    if answer.score >= UNSURE:
+        return []
+    outlines = [answer.probability > level for level in OTHER_LEVELS]
+    size = max(1, int(answer.mask.sum()))
+    return [o for o in outlines if o.any() and (o ^ answer.mask).sum() > 0.05 * size]
 
 
 def _with_click(

@@ -29,6 +29,7 @@ from models.base import (
     SliceMask,
 )
 from models.engine import InferenceEngine
+from models.propagation import PromptedSegmenter
 from tests.fake_model import BrightModel
 from tests.manual_runner import ManualRunner
 
@@ -363,3 +364,47 @@ def test_a_file_that_cannot_be_read_leaves_the_open_document(setup, tmp_path):
     setup.files.run_all()
     assert setup.session.document is document
     assert "NIfTI" in setup.messages[-1]
+
+
+class UnsureModel(BrightModel):
+    """Sure of a square of 4 x 4, less and less of rings about it."""
+
+    score = 0.5
+
+    def predict(self, view, prompts, cache) -> SliceMask:
+        probability = np.zeros(view.shape_rc, np.float32)
+        for half, value in ((4, 0.3), (3, 0.6), (2, 0.9)):
+            probability[11 - half : 11 + half, 13 - half : 13 + half] = value
+        return SliceMask(probability, self.score)
+
+
+def test_an_unsure_model_offers_wider_and_narrower_outlines_in_turn(setup, monkeypatch):
+    unsure = UnsureModel()
+    monkeypatch.setattr(setup.engine, "_segmenters", {"embedded": PromptedSegmenter(unsure)})
+    document = setup.open(tube())
+    setup.box()
+    setup.runner.run_all()
+    assert "C shows another outline" in setup.messages[-1]
+    sizes = [int(document.labelmap.voxels[10].sum())]
+    for _ in range(3):
+        setup.session.next_alternative()
+        sizes.append(int(document.labelmap.voxels[10].sum()))
+    assert sizes == [36, 64, 16, 36]
+    assert document.labelmap.voxels.sum() == 36
+    assert document.undo_labels[0] == "Another outline"
+    for _ in range(4):
+        setup.session.undo()
+    assert not document.labelmap.voxels.any()
+    with pytest.raises(PromptError, match="no other outline"):
+        setup.session.next_alternative()
+
+
+def test_a_sure_model_offers_none(setup, monkeypatch):
+    sure = UnsureModel()
+    sure.score = 0.9
+    monkeypatch.setattr(setup.engine, "_segmenters", {"embedded": PromptedSegmenter(sure)})
+    setup.open(tube())
+    setup.box()
+    setup.runner.run_all()
+    with pytest.raises(PromptError, match="no other outline"):
+        setup.session.next_alternative()

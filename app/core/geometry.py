@@ -94,6 +94,12 @@ class Region:
             b <= n for b, n in zip(self.stop_zyx, shape_zyx, strict=True)
         )
 
+    def moved_by(self, step_zyx: Sequence[int]) -> Region:
+        """Return the region moved by whole voxels."""
+        start = (a + s for a, s in zip(self.start_zyx, step_zyx, strict=True))
+        stop = (b + s for b, s in zip(self.stop_zyx, step_zyx, strict=True))
+        return Region(_triple(start), _triple(stop))
+
     def with_axis(self, axis: int, start: int, stop: int) -> Region:
         """Return this region with another range along one axis."""
         a, b = list(self.start_zyx), list(self.stop_zyx)

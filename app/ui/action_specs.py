@@ -168,6 +168,9 @@ def action_specs(window: MainWindow) -> list[ActionSpec]:
             lambda: state.positive,
         ),
         ActionSpec("accept", "Segment", tr("Accept"), "Return|Enter", session.accept, is_open),
+        ActionSpec(
+            "alternative", "Segment", tr("Another outline"), "C", session.next_alternative, is_open
+        ),
         ActionSpec("reset", "Segment", tr("Reset object"), "R", session.reset_object, is_open),
         ActionSpec(
             "carry",

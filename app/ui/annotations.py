@@ -12,7 +12,7 @@ from app.core.labels import Colour
 from app.core.prompts import Prompt
 from app.session import Session
 from app.tools import Shape
-from app.ui.slice_marks import DOUBT, slice_score
+from app.ui.slice_marks import slice_score
 from app.ui.slice_painter import (
     LETTER_PX,
     PLANE_COLOURS,
@@ -28,6 +28,7 @@ from app.ui.slice_painter import (
     paint_shape,
     with_alpha,
 )
+from models.base import UNSURE
 
 _UNKNOWN_LABEL: Colour = (255, 255, 255)
 
@@ -111,7 +112,7 @@ def _paint_score(painter: QPainter, scene: Scene, document: Document) -> None:
     prompts = (*document.prompts, *session.pending)
     score = slice_score(prompts, session.scores, scene.axis, scene.index, label_id)
     if score is not None:
-        is_doubtful = score < DOUBT
+        is_doubtful = score < UNSURE
         hint = _tr("unsure, please check") if is_doubtful else _tr("confidence")
         text = f"{hint} {100 * score:.0f} %"
         paint_score(painter, scene.area, text, is_doubtful=is_doubtful)

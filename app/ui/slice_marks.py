@@ -8,9 +8,8 @@ import numpy as np
 
 from app.core.labels import Colour, LabelTable
 from app.core.prompts import BoxPrompt, Prompt
+from models.base import UNSURE
 
-# The model's own estimate of its overlap with the truth, below which a slice deserves a look.
-DOUBT = 0.7
 _UNKNOWN_LABEL: Colour = (255, 255, 255)
 
 
@@ -43,7 +42,7 @@ def doubtful(
     flags = np.zeros(n_slices, bool)
     for object_id in {p.object_id for p in prompts if p.axis == axis}:
         for index, score in scores.get(object_id, {}).items():
-            if score < DOUBT and 0 <= index < n_slices:
+            if score < UNSURE and 0 <= index < n_slices:
                 flags[index] = True
     return flags
 

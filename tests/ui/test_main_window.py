@@ -342,3 +342,12 @@ def test_diagnostics_hold_the_device_and_no_name(bench, qapp):
     assert "Maskwright" in text
     assert "(20, 40, 44)" in text
     assert "tube" not in text
+
+
+def test_no_shortcut_is_given_twice(bench):
+    taken = [
+        key.toString()
+        for action in bench.window.actions_table.actions.values()
+        for key in action.shortcuts()
+    ]
+    assert sorted(taken) == sorted(set(taken))
