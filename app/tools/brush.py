@@ -1,20 +1,27 @@
-"""Paint and erase by hand: a disk in mm on the plane under the pointer."""
+"""Paint and erase by hand: a disk in mm on the plane under the pointer, or a ball."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 
 from app.core.commands import EditVoxels
 from app.core.document import Document
+from app.core.geometry import Region
 from app.core.labels import with_mask
-from app.core.prompts import slice_region
-from app.tools import TOOLS, Shape, ToolEvent, ToolHost, in_plane, slice_of
+from app.tools import TOOLS, Shape, ToolEvent, ToolHost, slice_of
 
 
 class BrushTool:
-    """One stroke is one undo step; the right button or Shift erases the active label."""
+    """One stroke is one undo step; the right button or Shift erases the active label.
+
+    Attributes
+    ----------
+    radius_mm : float
+    is_ball : bool
+        Whether it reaches into neighbouring slices.
+    limits : tuple of 2 float, optional
+        Lowest and highest intensity that it touches.
+    """
 
     id = "brush"
     title = "Brush"
@@ -24,6 +31,8 @@ class BrushTool:
 
     def __init__(self) -> None:
         self.radius_mm = 5.0
+        self.is_ball = False
+        self.limits: tuple[float, float] | None = None
         self._document: Document | None = None
         self._start: ToolEvent | None = None
         self._last: ToolEvent | None = None
@@ -64,21 +73,25 @@ class BrushTool:
         document, pressed = self._document, self._start
         assert document is not None
         assert pressed is not None
-        axis = pressed.axis
-        spacing = [s for a, s in enumerate(document.volume.geometry.spacing_zyx) if a != axis]
-        shape = [n for a, n in enumerate(document.volume.voxels.shape) if a != axis]
-        ends = np.array([in_plane(e.position_zyx, axis) for e in (start, stop)])
-        reach = [self.radius_mm / s for s in spacing]
-        low = [max(0, math.floor(ends[:, i].min() - reach[i])) for i in range(2)]
-        high = [min(shape[i], math.ceil(ends[:, i].max() + reach[i]) + 1) for i in range(2)]
-        index = slice_of(pressed)
-        if low[0] >= high[0] or low[1] >= high[1]:
+        volume, index = document.volume, slice_of(pressed)
+        if not 0 <= index < volume.voxels.shape[pressed.axis]:
             return
-        if not 0 <= index < document.volume.voxels.shape[axis]:
+        ends = np.array([start.position_zyx, stop.position_zyx])
+        ends[:, pressed.axis] = index  # the stroke stays on the slice where it began
+        spacing = np.array(volume.geometry.spacing_zyx)
+        reach = self.radius_mm / spacing
+        if not self.is_ball:
+            reach[pressed.axis] = 0
+        low = np.floor(ends.min(axis=0) - reach).astype(int)
+        high = np.ceil(ends.max(axis=0) + reach).astype(int) + 1
+        low, high = np.maximum(low, 0), np.minimum(high, volume.voxels.shape)
+        if (low >= high).any():
             return
-        region = slice_region(axis, index, (low[0], low[1], high[0], high[1]))
-        inside = _near_segment(low, high, ends, spacing, self.radius_mm)
-        inside = np.expand_dims(inside, axis)
+        region = Region((low[0], low[1], low[2]), (high[0], high[1], high[2]))
+        inside = _near_segment(region, ends, spacing, self.radius_mm)
+        if self.limits is not None:
+            values = volume.voxels[region.slices]
+            inside &= (values >= self.limits[0]) & (values <= self.limits[1])
         label_id = host.view_state.active_label
         present = document.labelmap.voxels[region.slices]
         own = present == label_id
@@ -89,18 +102,35 @@ class BrushTool:
 
 
 def _near_segment(
-    low: list[int], high: list[int], ends: np.ndarray, spacing: list[float], radius_mm: float
+    region: Region, ends: np.ndarray, spacing: np.ndarray, radius_mm: float
 ) -> np.ndarray:
-    """Return which voxels of a (rows, columns) block lie within a radius of a segment."""
-    rows, columns = np.mgrid[low[0] : high[0], low[1] : high[1]]
-    points = np.stack([rows * spacing[0], columns * spacing[1]], axis=-1)
-    a, b = ends[0] * spacing, ends[1] * spacing
-    along = b - a
+    """Return which voxels of a region lie within a radius of a segment.
+
+    Parameters
+    ----------
+    region : Region
+    ends : (2, 3) float
+        The segment's ends, as voxel indices.
+    spacing : (3,) float
+        Voxel size in mm.
+    radius_mm : float
+
+    Returns
+    -------
+    (z, y, x) bool
+    """
+    first, last = ends * spacing
+    along = last - first
+    # One vector per axis: sums of them make the block, so that a stroke costs little.
+    offset = [
+        grid * s - a for grid, s, a in zip(np.ogrid[region.slices], spacing, first, strict=True)
+    ]
     length = float(along @ along)
-    share = np.clip(((points - a) @ along) / length, 0, 1) if length > 0 else 0.0
-    nearest = a + np.multiply.outer(share, along) if length > 0 else a
-    offset = points - nearest
-    return (offset**2).sum(axis=-1) <= radius_mm**2
+    if length > 0:
+        share = np.clip(sum(o * a for o, a in zip(offset, along, strict=True)) / length, 0, 1)
+        offset = [o - share * a for o, a in zip(offset, along, strict=True)]
+    near: np.ndarray = sum(o**2 for o in offset) <= radius_mm**2
+    return near
 
 
 TOOLS.register(BrushTool())

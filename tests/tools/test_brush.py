@@ -57,6 +57,28 @@ def test_a_dab_is_a_disk_in_millimetres_on_its_slice(host, brush, axis):
     assert host.document.undo_labels == ("Paint",)
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_ball_reaches_into_the_neighbouring_slices(host, brush, axis):
+    brush.is_ball = True
+    stroke(brush, host, axis, CENTRE)
+    np.testing.assert_array_equal(host.labels == 1, distance_mm([CENTRE]) <= 4.5)
+    brush.cancel(host)
+    stroke(brush, host, axis, CENTRE, is_alternate=True)
+    assert not host.labels.any()
+
+
+def test_limits_of_intensity_hold_for_painting_and_erasing(brush):
+    values = np.broadcast_to(np.arange(SHAPE[2], dtype=np.int16), SHAPE)
+    host = FakeHost(values)
+    disk = (distance_mm([CENTRE]) <= 4.5) & (np.indices(SHAPE)[0] == 5)
+    brush.limits = (13.0, 16.0)
+    stroke(brush, host, 0, CENTRE)
+    np.testing.assert_array_equal(host.labels == 1, disk & (values >= 13) & (values <= 16))
+    brush.limits = (15.0, 99.0)
+    stroke(brush, host, 0, CENTRE, is_alternate=True)
+    np.testing.assert_array_equal(host.labels == 1, disk & (values >= 13) & (values < 15))
+
+
 def test_a_fast_stroke_leaves_no_gaps_and_is_one_step(host, brush):
     ends = (5.0, 4.0, 3.0), (5.0, 15.0, 27.0)
     stroke(brush, host, 0, *ends, (5.0, 4.0, 27.0))
