@@ -39,6 +39,7 @@ from app.editing.operation import (
 )
 from app.session import Message, Session
 from app.tools import TOOLS
+from app.tools.brush import BrushTool
 from app.tools.flood_fill import FloodFillTool
 from app.ui.actions import ActionSpec
 from app.ui.view_grid import ViewGrid
@@ -63,7 +64,7 @@ class EditPanel(QScrollArea):
             self._slices_group(),
             self._threshold_group(),
             self._combine_group(),
-            self._flood_group(),
+            self._tools_group(),
         ):
             column.addWidget(group)
         column.addStretch()
@@ -243,19 +244,36 @@ class EditPanel(QScrollArea):
         grid.addWidget(self.combine_button, 1, 1)
         return group
 
-    def _flood_group(self) -> QGroupBox:
-        tool = TOOLS.load()["flood_fill"]
-        assert isinstance(tool, FloodFillTool)
-        self.tolerance = _spin(self.tr("Tolerance"), 0.0, 100, tool.tolerance_percent, " %")
+    def _tools_group(self) -> QGroupBox:
+        flood, brush = TOOLS.load()["flood_fill"], TOOLS.load()["brush"]
+        assert isinstance(flood, FloodFillTool)
+        assert isinstance(brush, BrushTool)
+        self._brush = brush
+        self.tolerance = _spin(self.tr("Tolerance"), 0.0, 100, flood.tolerance_percent, " %")
         self.tolerance.setToolTip(self.tr("A share of the displayed range of intensities"))
-        self.tolerance.valueChanged.connect(lambda value: setattr(tool, "tolerance_percent", value))
-        self.flood_3d = QCheckBox(self.tr("through slices"))
-        self.flood_3d.setChecked(tool.is_3d)
-        self.flood_3d.toggled.connect(lambda is_on: setattr(tool, "is_3d", is_on))
-        group, grid = _group(self.tr("Flood fill"))
-        grid.addWidget(self.tolerance, 0, 0)
-        grid.addWidget(self.flood_3d, 0, 1)
+        self.tolerance.valueChanged.connect(lambda n: setattr(flood, "tolerance_percent", n))
+        self.flood_3d = QCheckBox(self.tr("Flood through slices"))
+        self.flood_3d.setChecked(flood.is_3d)
+        self.flood_3d.toggled.connect(lambda is_on: setattr(flood, "is_3d", is_on))
+        self.ball = QCheckBox(self.tr("Brush as a ball"))
+        self.ball.setToolTip(self.tr("Paint in neighbouring slices, too"))
+        self.ball.setChecked(brush.is_ball)
+        self.ball.toggled.connect(lambda is_on: setattr(brush, "is_ball", is_on))
+        self.limited = QCheckBox(self.tr("Brush within the threshold"))
+        self.limited.setToolTip(self.tr("Paint and erase only where the intensity is in its range"))
+        for signal in (self.limited.toggled, self.low.valueChanged, self.high.valueChanged):
+            signal.connect(lambda _: self._limit_brush())
+        self._limit_brush()
+        group, grid = _group(self.tr("Tools"))
+        grid.addWidget(QLabel(self.tr("Flood tolerance")), 0, 0)
+        grid.addWidget(self.tolerance, 0, 1)
+        for row, box in enumerate((self.flood_3d, self.ball, self.limited), start=1):
+            grid.addWidget(box, row, 0, 1, 2)
         return group
+
+    def _limit_brush(self) -> None:
+        is_limited = self.limited.isChecked()
+        self._brush.limits = (self.low.value(), self.high.value()) if is_limited else None
 
     def _button(self, text: str, act: Callable[[], object]) -> QPushButton:
         button = QPushButton(text)

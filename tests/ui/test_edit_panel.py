@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 
 from app.core.commands import EditVoxels
 from app.core.geometry import Region
@@ -24,8 +24,11 @@ def bench(qtbot, qapp, bright_model) -> Bench:
 
 
 @pytest.fixture
-def panel(bench):
-    """Return the panel, in front, with a scan open in its middle."""
+def panel(bench, monkeypatch):
+    """Return the panel, in front, with a scan open in its middle; tools are as new afterwards."""
+    for tool in TOOLS.load().values():
+        for name, value in vars(tool).items():
+            monkeypatch.setattr(tool, name, value)
     bench.open()
     bench.files.run_all()
     bench.session.view_state.cursor_zyx = MIDDLE
@@ -190,9 +193,25 @@ def test_a_hand_lasso_and_a_flood_fill(bench, panel):
     bench.files.run_all()
     assert extent(bench) == TUBE.with_axis(1, MIDDLE[1], MIDDLE[1] + 1)
     panel.flood_3d.setChecked(True)
-    try:
-        bench.qtbot.mouseClick(bench.view(1).viewport(), LEFT, pos=at)
-        bench.files.run_all()
-        assert extent(bench) == TUBE
-    finally:
-        TOOLS.load()["flood_fill"].is_3d = False
+    bench.qtbot.mouseClick(bench.view(1).viewport(), LEFT, pos=at)
+    bench.files.run_all()
+    assert extent(bench) == TUBE
+
+
+def test_the_brush_becomes_a_ball_that_keeps_to_the_threshold(bench, panel):
+    tools = TOOLS.load()
+    tools["brush"].radius_mm = 6.0
+    bench.key(Qt.Key.Key_D)
+    bench.qtbot.mouseClick(panel.ball, LEFT, pos=QPoint(8, panel.ball.height() // 2))
+    panel.low.setValue(0.5)
+    panel.high.setValue(1.0)
+    bench.qtbot.mouseClick(panel.limited, LEFT, pos=QPoint(8, panel.limited.height() // 2))
+    edge = (10.0, 20.0, 15.0)  # half of the ball lies beside the tube
+    view = bench.view(0)
+    bench.qtbot.mouseClick(view.viewport(), LEFT, pos=view.point_at(edge).toPoint())
+    painted = bench.session.document.labelmap.voxels == 1
+    np.testing.assert_array_equal(painted & (bench.session.document.volume.voxels < 0.5), False)
+    depth = extent(bench)
+    assert depth is not None
+    assert depth.shape_zyx[0] == 10  # from 5 to 15, where the tube ends; the ball is 13 thick
+    assert depth.start_zyx[2] == TUBE.start_zyx[2]
