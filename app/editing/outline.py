@@ -7,6 +7,8 @@ from collections import deque
 import numpy as np
 
 _EIGHT = np.ones((3, 3), bool)
+# The eight neighbours of a pixel, clockwise, from the left one.
+_ROUND = ((0, -1), (-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1))
 
 
 def fill_outline(points_rc: np.ndarray, shape_rc: tuple[int, int]) -> np.ndarray:
@@ -73,6 +75,50 @@ def middle_stroke(mask: np.ndarray, spacing_rc: tuple[float, float]) -> tuple[np
     path = _path_to_farthest(core, _path_to_farthest(core, first)[-1])
     nearest = min(float(depth[p]) for p in path)
     return np.array(path) - 1, nearest
+
+
+def rim_strokes(mask: np.ndarray, distance: int) -> list[np.ndarray]:
+    """Return strokes that run round a mask's largest piece, outside it.
+
+    Moore's neighbour tracing (Gonzalez and Woods, "Digital Image Processing", section on boundary
+    following) round the mask, its holes filled, dilated by ``distance`` pixels.
+
+    Parameters
+    ----------
+    mask : (rows, columns) bool
+        With at least one pixel.
+    distance : int
+        1 or more; counted in steps through the sides of pixels.
+
+    Returns
+    -------
+    list of (n, 2) int
+        Pixels in order; one closed stroke, or several where the mask is near the border.
+    """
+    from scipy import ndimage
+
+    room = distance + 1
+    wide = np.pad(ndimage.binary_fill_holes(largest_piece(mask)), room)
+    wide = ndimage.binary_dilation(wide, iterations=distance)
+    row, column = (int(i) for i in np.argwhere(wide)[0])
+    start = pixel = (row, column)
+    came = 0  # the pixel to the left of the first one is outside
+    trace = [start]
+    while len(trace) == 1 or pixel != start:
+        # The first neighbour inside, clockwise from the last one that was seen outside.
+        turn = next(
+            t % 8
+            for t in range(came, came + 8)
+            if wide[pixel[0] + _ROUND[t % 8][0], pixel[1] + _ROUND[t % 8][1]]
+        )
+        pixel = (pixel[0] + _ROUND[turn][0], pixel[1] + _ROUND[turn][1])
+        # That last one outside, seen from here.
+        came = (turn + (5 if turn % 2 else 6)) % 8
+        trace.append(pixel)
+    points = np.array(trace) - room
+    inside = ((points >= 0) & (points < mask.shape)).all(axis=1)
+    cuts = np.flatnonzero(np.diff(inside.astype(int))) + 1
+    return [p for p, i in zip(np.split(points, cuts), np.split(inside, cuts), strict=True) if i[0]]
 
 
 def largest_piece(mask: np.ndarray) -> np.ndarray:

@@ -10,12 +10,14 @@ from app.core.commands import EditVoxels
 from app.core.document import Document
 from app.core.labels import with_mask
 from app.core.prompts import slice_region
-from app.editing.outline import fill_outline, middle_stroke
+from app.editing.outline import fill_outline, middle_stroke, rim_strokes
 from app.tools import TOOLS, Shape, ToolEvent, ToolHost, in_plane, slice_of
 from app.tools.prompt_tools import SCRIBBLE_RADIUS_MM
 
 # An outline that holds fewer pixels than this is a slip.
 _MIN_PIXELS = 4
+# How far from what was drawn the negative stroke runs.
+_OFF_PIXELS = 2
 # The stroke that an outline becomes is as good with every third of its points.
 _KEEP_EVERY = 3
 
@@ -81,10 +83,12 @@ class _Outline:
 
 
 class LassoTool(_Outline):
-    """The outline's bounds become a box, and a stroke through its middle a positive scribble.
+    """Three prompts: the bounds as a box, a stroke through the middle, a negative one round it.
 
     The object lies inside what was drawn, but not up to its line: people draw a lasso round a
-    thing with some room, as they do with a box. A negative lasso is a negative scribble alone.
+    thing with some room, as they do with a box. The negative stroke keeps off the line, so that an
+    outline on the very edge does not cut into the object. A negative lasso is a negative stroke
+    through its middle alone.
     """
 
     id = "lasso"
@@ -106,16 +110,22 @@ class LassoTool(_Outline):
         self._is_positive = host.view_state.positive != event.is_alternate
 
     def finish(self, host: ToolHost, document: Document, inside: np.ndarray) -> None:
-        z, y, x = document.volume.geometry.spacing_zyx
-        spacing = ((y, x), (z, x), (z, y))[self.axis]
-        stroke, room_mm = middle_stroke(inside, spacing)
-        kept = [*stroke[:-1:_KEEP_EVERY], stroke[-1]]
-        points = tuple(_on_slice(self.axis, self.index, float(r), float(c)) for r, c in kept)
+        spacing = [s for a, s in enumerate(document.volume.geometry.spacing_zyx) if a != self.axis]
+        middle, room_mm = middle_stroke(inside, (spacing[0], spacing[1]))
         # A stroke thicker than the room that it has would mark what lies outside, too.
         radius_mm = min(SCRIBBLE_RADIUS_MM, math.floor(room_mm * 50) / 100)
         if self._is_positive:
             host.place_box(self.axis, self.index, _bounds(inside))
-        host.place_scribble(points, self.axis, radius_mm, self._is_positive)
+            for rim in rim_strokes(inside, _OFF_PIXELS):
+                self._place(host, rim, min(spacing) / 2, is_positive=False)
+        self._place(host, middle, radius_mm, is_positive=self._is_positive)
+
+    def _place(
+        self, host: ToolHost, stroke: np.ndarray, radius_mm: float, *, is_positive: bool
+    ) -> None:
+        kept = [*stroke[:-1:_KEEP_EVERY], stroke[-1]]
+        points = tuple(_on_slice(self.axis, self.index, float(r), float(c)) for r, c in kept)
+        host.place_scribble(points, self.axis, radius_mm, is_positive)
 
 
 class LassoFillTool(_Outline):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 
-from app.editing.outline import fill_outline, middle_stroke
+from app.editing.outline import fill_outline, middle_stroke, rim_strokes
 
 SHAPE = (24, 30)
 # Steps of a sixteenth, off by a bit: no line passes exactly through a centre.
@@ -94,3 +95,48 @@ def test_of_two_pieces_the_larger_one_gets_the_stroke():
     mask = block(slice(2, 6), slice(2, 6)) | block(slice(10, 30), slice(10, 40))
     stroke, _ = middle_stroke(mask, (1.0, 1.0))
     assert (stroke >= 10).all()
+
+
+def steps_apart(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return how many steps through sides each point is from the mask."""
+    return np.array([np.abs(np.argwhere(mask) - p).sum(axis=1).min() for p in points])
+
+
+@pytest.mark.parametrize("distance", [1, 2, 3])
+@pytest.mark.parametrize(
+    "mask",
+    [
+        np.pad(ring_sector(), 5),
+        block(slice(14, 15), slice(19, 20)),
+        block(slice(9, 20), slice(8, 31)),
+    ],
+    ids=["sickle", "one pixel", "bar"],
+)
+def test_a_rim_runs_once_round_the_mask_at_its_distance(mask, distance):
+    (rim,) = rim_strokes(mask, distance)
+    np.testing.assert_array_equal(rim[0], rim[-1])
+    assert np.abs(np.diff(rim, axis=0)).max() == 1
+    assert set(steps_apart(rim, mask)) == {distance}
+    # Nothing of what is that far away is left out, and no way leads through the rim.
+    on_rim = np.zeros(mask.shape, bool)
+    on_rim[tuple(rim.T)] = True
+    pieces, n_pieces = ndimage.label(~on_rim)
+    assert n_pieces == 2
+    assert len(set(np.unique(pieces[mask]))) == 1
+    assert pieces[0, 0] not in pieces[mask]
+
+
+def test_a_rim_is_cut_where_the_mask_meets_the_border():
+    strokes = rim_strokes(block(slice(0, 10), slice(20, 30)), 2)
+    points = np.concatenate(strokes)
+    assert (points >= 0).all()
+    assert set(steps_apart(points, block(slice(0, 10), slice(20, 30)))) == {2}
+    assert points[:, 0].max() == 11
+    assert rim_strokes(np.ones((6, 7), bool), 2) == []
+
+
+def test_holes_have_no_rim():
+    mask = block(slice(5, 30), slice(5, 40))
+    solid = rim_strokes(mask, 2)
+    mask[12:20, 12:20] = False
+    np.testing.assert_array_equal(rim_strokes(mask, 2)[0], solid[0])

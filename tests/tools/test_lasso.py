@@ -1,4 +1,4 @@
-"""Lasso: an outline becomes a box and a stroke for the model, or is filled as it is."""
+"""Lasso: an outline becomes a box and strokes for the model, or is filled as it is."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ RECTANGLE = ((1.6, 3.6), (1.6, 14.4), (7.4, 14.4), (7.4, 3.6))
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_a_lasso_asks_with_its_bounds_and_a_stroke_inside(axis):
+def test_a_lasso_asks_with_its_bounds_a_stroke_inside_and_one_round_it(axis):
     host = FakeHost()
     stroke(LassoTool(), host, axis, *outline(axis, *RECTANGLE))
-    box, scribble = host.asked
+    box, rim, scribble = host.asked
     assert box == ("place_box", axis, INDEX, (2, 4, 8, 15))
     _, points, at_axis, radius_mm, positive = scribble
     assert (at_axis, positive) == (axis, True)
@@ -51,6 +51,11 @@ def test_a_lasso_asks_with_its_bounds_and_a_stroke_inside(axis):
     assert all(inside[tuple(int(v) for v in p)] for p in points)
     along = [[v for a, v in enumerate(p) if a != axis][1] for p in points]
     assert max(along) - min(along) >= 3  # it runs along the rectangle
+    _, points, at_axis, _, positive = rim
+    assert (at_axis, positive) == (axis, False)
+    around = block(axis, 0, 2, 10, 17)  # two pixels more to each side
+    rim_voxels = [tuple(int(v) for v in p) for p in points]
+    assert all(around[v] and not inside[v] for v in rim_voxels)
 
 
 def test_a_negative_lasso_is_a_negative_stroke_alone():
@@ -61,7 +66,8 @@ def test_a_negative_lasso_is_a_negative_stroke_alone():
     host = FakeHost()
     host.view_state.positive = False
     stroke(LassoTool(), host, 0, *outline(0, *RECTANGLE), is_alternate=True)
-    assert [call[0] for call in host.asked] == ["place_box", "place_scribble"]
+    assert [call[0] for call in host.asked] == ["place_box", "place_scribble", "place_scribble"]
+    assert [call[-1] for call in host.asked[1:]] == [False, True]
 
 
 @pytest.mark.parametrize("tool", [LassoTool, LassoFillTool])
