@@ -31,6 +31,8 @@ class Application:
         apply_theme(self.qt)
         self.settings = Settings.load()
         self.runner, self.file_runner = JobRunner(), JobRunner()
+        # Of its own, so that no export or opening delays that a step is on the disk.
+        self.journal_runner = JobRunner()
         cache = EmbeddingCache(
             self.settings.cache_megabytes << 20, folder=user_cache_dir() / "embeddings"
         )
@@ -40,18 +42,29 @@ class Application:
             cache=cache,
             graph_cache_dir=user_cache_dir() / "graphs",
         )
-        self.session = Session(self.runner, self.file_runner, engine, list_models, self.settings)
+        self.session = Session(
+            self.runner,
+            self.file_runner,
+            engine,
+            list_models,
+            self.settings,
+            self.journal_runner,
+        )
         self.window = MainWindow(self.session)
 
     def show(self) -> None:
         """Show the window, then let the worker load the model."""
         self.window.show()
         QTimer.singleShot(0, self.session.load_model)
+        QTimer.singleShot(0, self.session.look_for_unfinished)
 
     def close(self) -> bool:
         """Close the window and end the workers; False if one did not stop."""
         self.window.close()
-        stopped = [runner.shutdown() for runner in (self.runner, self.file_runner)]
+        runners = (self.runner, self.file_runner, self.journal_runner)
+        stopped = [runner.shutdown() for runner in runners]
+        if stopped[-1]:
+            self.session.keeper.finish()
         return all(stopped)
 
     def tell_fault(

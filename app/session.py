@@ -27,12 +27,27 @@ from app.mask_editing import MaskEditing
 from app.notices import Message, Notices, Status
 from app.previewing import Preview
 from app.prompting import Prompting
-from app.settings import Settings
+from app.settings import Settings, user_data_dir
+from app.workspace.keeper import ImageWanted, Keeper, Offer, Restored
+from app.workspace.recovery import image_digest
+from app.workspace.schema import SUFFIX as WORKSPACE_SUFFIX
+from app.workspace.step import restored_document
+from app.workspace.store import ImageRef
+from app.workspace.view import apply_view, scores_in, view_content, window_in
 from models.base import InstalledModel
 from models.engine import DEFAULT_MODEL, InferenceEngine
 from models.preprocess import intensity_window
 
-__all__ = ["Message", "Preview", "SaveReport", "SeriesInfo", "Session", "Status"]
+__all__ = [
+    "ImageWanted",
+    "Message",
+    "Offer",
+    "Preview",
+    "SaveReport",
+    "SeriesInfo",
+    "Session",
+    "Status",
+]
 
 
 class Session:
@@ -48,6 +63,8 @@ class Session:
         The opened file or folder.
     offered_path : Path, optional
         The folder whose series were offered last.
+    keeper : Keeper
+        Keeps every step on disk; offers work that was left by a crash or another day.
 
     Events
     ------
@@ -71,6 +88,7 @@ class Session:
         engine: InferenceEngine,
         models: Callable[[], Mapping[str, InstalledModel]],
         settings: Settings,
+        journal_runner: Runner | None = None,
     ) -> None:
         self.settings = settings
         self.view_state = ViewState()
@@ -90,6 +108,16 @@ class Session:
         # Not on the model's runner: a mask is edited while another one is carried through.
         self._mask_editing = MaskEditing(
             file_runner, self.view_state, self._notices, lambda: self.draw_over
+        )
+        self.keeper = Keeper(
+            journal_runner or file_runner,
+            file_runner,
+            self._notices,
+            user_data_dir() / "workspaces",
+            view=lambda: view_content(self.view_state, self.model_window, self.scores),
+            read_image=_read_image,
+            show=self._show_restored,
+            app_version=__version__,
         )
 
         self.document_changed: Event[Document | None] = Event()
@@ -128,18 +156,22 @@ class Session:
     # -- opening -------------------------------------------------------------------------------
 
     def open(self, path: Path, *, series_uid: str | None = None) -> None:
-        """Read a scan on the worker; the open document stays until it is there."""
+        """Read a scan or a workspace on the worker; the open document stays until it is there."""
         path = Path(path)
+        if path.suffix.lower() == WORKSPACE_SUFFIX:
+            self.open_workspace(path)
+            return
 
         def work(
             ctx: JobContext,
-        ) -> tuple[SeriesInfo, ...] | tuple[Volume, tuple[float, float]]:
+        ) -> tuple[SeriesInfo, ...] | tuple[Volume, tuple[float, float], ImageRef]:
             if series_uid is None and path.is_dir():
                 found = tuple(s for s in scan(path) if s.is_openable)
                 if len(found) > 1:
                     return found
-            volume = read_volume(path, series_uid=series_uid, ctx=ctx)
-            return volume, intensity_window(volume.voxels, volume.modality)
+            volume, window = _read_image(path, series_uid or "", ctx)
+            shape, where = volume.geometry.shape_zyx, str(path.absolute())
+            return volume, window, ImageRef(image_digest(volume), shape, where, series_uid or "")
 
         def done(result: tuple) -> None:
             self._notices.end("open")
@@ -158,18 +190,64 @@ class Session:
             progress=self._notices.progress("open", f"Opening {path.name}"),
         )
 
-    def _opened(self, path: Path, volume: Volume, window: tuple[float, float]) -> None:
+    def _opened(
+        self, path: Path, volume: Volume, window: tuple[float, float], image: ImageRef
+    ) -> None:
         undo_stack = UndoStack(self.settings.undo_megabytes << 20)
         document = Document(volume, label_table=_first_table(), undo_stack=undo_stack)
         self.set_document(document, window)
         self.source_path = path
         self.settings.add_recent(path)
+        self.keeper.keep(document, image)
         for note in volume.notes:
             self._notices.tell(note)
+
+    def open_workspace(self, path: Path, image_path: Path | None = None) -> None:
+        """Go on with a workspace, on its image; ``image_path`` says where that is now."""
+        handle = self.keeper.open(Path(path), image_path, self._recent_paths())
+        self._open_handle = handle or self._open_handle
+
+    def go_on(self) -> None:
+        """Go on with the earlier work that was offered."""
+        volume = None if self.document is None else self.document.volume
+        self.keeper.go_on(volume, self.view_state.window, self._recent_paths())
+
+    def look_for_unfinished(self) -> None:
+        """Offer what a crash interrupted; for the start of the program."""
+        self.keeper.look_for_unfinished(self._recent_paths())
+
+    def save_workspace(self, path: Path) -> None:
+        """Keep the work in a file of the user's own from now on."""
+        document = self._editable()
+        marker = document.state
+
+        def done(saved: Path) -> None:
+            self.settings.add_recent(saved)
+            if self.document is document and document.state is marker:
+                document.mark_saved()
+
+        self.keeper.save_as(Path(path), done=done)
+
+    def _show_restored(self, restored: Restored) -> None:
+        undo_stack = UndoStack(self.settings.undo_megabytes << 20)
+        document = restored_document(restored.volume, restored.work, undo_stack)
+        view = restored.work.view
+        self.set_document(document, restored.window)
+        apply_view(view, self.view_state, document)
+        self.model_window = window_in(view, "model_window") or restored.window
+        self._prompting.scores.update(scores_in(view))
+        self.scores_changed.emit(None)
+        self.source_path = restored.image_path
+        self.settings.add_recent(restored.image_path)
+        self.keeper.resume(document, restored)
+
+    def _recent_paths(self) -> tuple[Path, ...]:
+        return tuple(Path(text) for text in self.settings.recent_files)
 
     def set_document(self, document: Document | None, window: tuple[float, float]) -> None:
         """Show another document; whatever ran for the old one is cancelled."""
         self.cancel(keep=False)
+        self.keeper.leave()
         if self.document is not None:
             self._engine.cache.drop_volume(self.document.volume.uid)
         self.document = document
@@ -179,7 +257,7 @@ class Session:
             shape = document.volume.voxels.shape
             self.view_state.window = window
             self.view_state.cursor_zyx = (shape[0] // 2, shape[1] // 2, shape[2] // 2)
-            self.view_state.active_label = next(iter(document.label_table)).id
+            self.view_state.active_label = next((i.id for i in document.label_table), 1)
         self.document_changed.emit(document)
 
     def use_percentile_window(self, low: float, high: float) -> None:
@@ -354,6 +432,12 @@ class Session:
         if self.document is None:
             raise PromptError("Open a scan first.")
         return self.document
+
+
+def _read_image(path: Path, series_uid: str, ctx: JobContext) -> tuple[Volume, tuple[float, float]]:
+    """Return a scan and the window that suits it."""
+    volume = read_volume(path, series_uid=series_uid or None, ctx=ctx)
+    return volume, intensity_window(volume.voxels, volume.modality)
 
 
 def _first_table() -> LabelTable:

@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "app/tools": {"app.core", "app.editing", "app.tools", "app.session", "numpy"},
     "app/editing": {"app.core", "app.editing", "numpy", "scipy", "SimpleITK"},
     "app/settings.py": {"app.core", "platformdirs"},
+    "app/workspace": {"app.core", "app.io", "app.notices", "app.workspace", "numpy"},
     "app/session.py": {
         "app",
         "app.core",
@@ -43,6 +44,7 @@ MAY_IMPORT = {
         "app.previewing",
         "app.prompting",
         "app.settings",
+        "app.workspace",
         "models",
         "numpy",
     },

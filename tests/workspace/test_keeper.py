@@ -1,0 +1,491 @@
+"""Work is kept from the first edit, and found again: through the session, jobs run when told."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from app.core.commands import EditVoxels
+from app.core.document import Document
+from app.core.geometry import Region
+from app.session import ImageWanted, Offer, Session
+from app.settings import Settings, user_data_dir
+from app.workspace import schema
+from app.workspace.codec import WorkspaceError
+from app.workspace.recovery import peek
+from models.engine import InferenceEngine
+from tests.fake_model import bright_model, bright_models  # noqa: F401
+from tests.manual_runner import ManualRunner
+
+SHAPE = (8, 10, 12)
+
+pytestmark = pytest.mark.usefixtures("bright_model")
+
+
+class Bench:
+    """One run of the program."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.runner, self.files, self.disk = ManualRunner(), ManualRunner(), ManualRunner()
+        self.settings = settings or Settings()
+        self.session = Session(
+            self.runner,
+            self.files,
+            InferenceEngine(bright_models),
+            bright_models,
+            self.settings,
+            self.disk,
+        )
+        self.said: list[str] = []
+        self.offers: list[Offer | None] = []
+        self.wanted: list[ImageWanted] = []
+        self.session.message.connect(lambda message: self.said.append(message.text))
+        self.session.keeper.offered.connect(self.offers.append)
+        self.session.keeper.image_wanted.connect(self.wanted.append)
+
+    @property
+    def document(self) -> Document:
+        assert self.session.document is not None
+        return self.session.document
+
+    def run(self) -> None:
+        while self.runner.jobs or self.files.jobs or self.disk.jobs:
+            for runner in (self.files, self.runner, self.disk):
+                runner.run_all()
+
+    def open(self, path: Path) -> Document:
+        self.session.open(path)
+        self.run()
+        return self.document
+
+    def paint(self, z: int, value: int = 1) -> None:
+        region = Region((z, 1, 2), (z + 1, 6, 9))
+        block = np.full(region.shape_zyx, value, np.uint8)
+        self.document.do(EditVoxels(f"Paint {z}", region, block))
+
+    def crash(self) -> None:
+        """Let go of the file as the system does when a program dies."""
+        journal = self.session.keeper._journal
+        assert journal is not None
+        if journal.store is not None:
+            journal.store.close()
+        journal.leave()
+
+    def end(self) -> None:
+        self.session.keeper.finish()
+
+
+def state(document: Document) -> tuple:
+    return (
+        document.labelmap.voxels.astype(np.uint16).tobytes(),
+        document.label_table,
+        document.prompts,
+        tuple((k, d.to_bytes()) for k, d in document.written.items()),
+        document.undo_labels,
+        document.redo_labels,
+        document.is_modified,
+    )
+
+
+@pytest.fixture
+def image(tmp_path) -> Path:
+    path = tmp_path / "scans" / "tube.nii.gz"
+    write_image(path, 1)
+    return path
+
+
+def write_image(path: Path, seed: int) -> None:
+    path.parent.mkdir(exist_ok=True)
+    voxels = np.random.default_rng(seed).integers(0, 50, SHAPE).astype(np.int16)
+    voxels[2:6, 3:8, 3:9] = 400
+    itk_image = sitk.GetImageFromArray(voxels)
+    itk_image.SetSpacing((0.8, 0.9, 2.5))
+    sitk.WriteImage(itk_image, str(path))
+
+
+def automatic() -> list[Path]:
+    return sorted((user_data_dir() / "workspaces").glob("*.maskwright"))
+
+
+def worked_on(image: Path) -> Bench:
+    """Return a run in which much was done to a scan."""
+    bench = Bench()
+    bench.open(image)
+    bench.session.place_box(0, 4, (2, 2, 9, 10))
+    bench.run()
+    bench.session.add_label("lesion")
+    bench.paint(1, 2)
+    bench.session.place_point((3.25, 5.0, 6.0), 0, True)
+    bench.run()
+    bench.paint(6, 2)
+    bench.session.undo()
+    bench.run()
+    assert bench.document.written
+    assert len(bench.document.prompts) == 2
+    assert len(bench.document.undo_labels) == 4
+    return bench
+
+
+def test_looking_at_a_scan_leaves_no_file(image):
+    bench = Bench()
+    bench.open(image)
+    bench.end()
+    assert automatic() == []
+
+
+def test_after_a_crash_the_next_start_goes_on_exactly_there(image):
+    first = worked_on(image)
+    first.session.view_state.cursor_zyx = (3, 4, 5)
+    first.session.view_state.window = (-7.5, 212.25)
+    first.paint(0, 2)
+    first.session.undo()
+    first.run()
+    before = state(first.document)
+    first.crash()
+
+    second = Bench()
+    second.session.look_for_unfinished()
+    second.run()
+    (offer,) = second.offers
+    assert not offer.is_this_scan
+    assert offer.summary.image.name == image.name
+    second.session.go_on()
+    second.run()
+    assert state(second.document) == before
+    assert second.session.view_state.cursor_zyx == (3, 4, 5)
+    assert second.session.view_state.window == (-7.5, 212.25)
+    assert second.session.scores == first.session.scores
+    # The undo history is the same step by step, down to the scan as it was opened, and back.
+    while first.session.undo():
+        assert second.session.undo()
+        assert state(first.document)[:6] == state(second.document)[:6]
+    assert not second.session.undo()
+    while first.session.redo():
+        assert second.session.redo()
+        assert state(first.document)[:6] == state(second.document)[:6]
+    assert not second.document.redo_labels
+
+
+def test_work_goes_on_in_the_file_that_was_recovered(image):
+    first = worked_on(image)
+    first.crash()
+    for z in (0, 7):
+        bench = Bench()
+        bench.open(image)
+        assert bench.offers[-1].is_this_scan
+        bench.session.go_on()
+        bench.run()
+        bench.session.redo()
+        bench.session.undo()
+        bench.paint(z, 2)
+        bench.run()
+        before = state(bench.document)
+        bench.crash()
+    last = Bench()
+    last.open(image)
+    last.session.go_on()
+    last.run()
+    assert state(last.document) == before
+    assert len(automatic()) == 1
+
+
+def test_what_was_left_on_purpose_is_offered_with_its_scan_only(image):
+    first = worked_on(image)
+    before = state(first.document)
+    first.end()
+    second = Bench()
+    second.session.look_for_unfinished()
+    second.run()
+    assert second.offers == []
+    second.open(image)
+    assert second.offers[-1].summary.is_closed
+    second.session.go_on()
+    second.run()
+    assert state(second.document) == before
+
+
+def test_starting_afresh_puts_the_earlier_work_aside_and_loses_nothing(image):
+    first = worked_on(image)
+    before = state(first.document)
+    first.end()
+    second = Bench()
+    second.open(image)
+    second.paint(0)
+    assert second.offers[-1] is None  # it is too late to go on
+    second.run()
+    second.end()
+    assert len(automatic()) == 2
+    aside = next(path for path in automatic() if "-" in path.stem)
+    third = Bench()
+    third.open(aside)
+    assert state(third.document) == before
+
+
+def test_declined_work_is_not_offered_at_the_next_start(image):
+    worked_on(image).crash()
+    bench = Bench()
+    bench.session.look_for_unfinished()
+    bench.run()
+    bench.session.keeper.decline()
+    bench.run()
+    again = Bench()
+    again.session.look_for_unfinished()
+    again.run()
+    assert again.offers == []
+    again.open(image)
+    assert again.offers[-1].summary.has_work
+
+
+def test_another_scan_of_the_same_name_is_not_offered_the_work(image):
+    worked_on(image).end()
+    write_image(image, 2)
+    bench = Bench()
+    bench.open(image)
+    assert bench.offers == []
+
+
+def test_two_windows_on_one_scan_keep_their_work_apart(image):
+    first = worked_on(image)
+    second = Bench()
+    second.open(image)
+    assert any("another window" in sentence for sentence in second.said)
+    second.paint(7)
+    second.run()
+    of_first, of_second = state(first.document), state(second.document)
+    first.crash()
+    second.crash()
+    found = set()
+    for path in automatic():
+        bench = Bench()
+        bench.open(path)
+        found.add(state(bench.document))
+        bench.end()
+    assert found == {of_first, of_second}
+
+
+def test_steps_on_another_scan_go_into_another_file(image, tmp_path):
+    other = tmp_path / "scans" / "other.nii.gz"
+    write_image(other, 3)
+    bench = worked_on(image)
+    before = state(bench.document)
+    bench.open(other)
+    bench.paint(2)
+    bench.run()
+    bench.end()
+    again = Bench()
+    again.open(image)
+    again.session.go_on()
+    again.run()
+    assert state(again.document) == before
+
+
+def test_what_the_worker_did_not_come_to_is_written_at_the_end(image):
+    bench = worked_on(image)
+    bench.paint(5)
+    bench.paint(7)
+    before = state(bench.document)
+    bench.disk.jobs.clear()  # as `shutdown` does
+    bench.end()
+    again = Bench()
+    again.open(image)
+    again.session.go_on()
+    again.run()
+    assert state(again.document) == before
+
+
+def test_a_stroke_is_one_transaction(image):
+    bench = Bench()
+    bench.open(image)
+    bench.document.begin_group("Brush")
+    for z in range(3):
+        bench.paint(z)
+    bench.run()
+    assert automatic() == []
+    bench.document.commit_group()
+    bench.run()
+    bench.crash()
+    assert peek(automatic()[0]).n_steps == 1
+
+
+def test_a_stroke_that_is_broken_off_is_not_written(image):
+    bench = Bench()
+    bench.open(image)
+    bench.document.begin_group("Brush")
+    bench.paint(1)
+    bench.document.abort_group()
+    bench.run()
+    assert automatic() == []
+
+
+def test_a_full_disk_is_told_once_and_loses_nothing(image, monkeypatch):
+    bench = Bench()
+    bench.open(image)
+    bench.paint(0)
+    bench.run()
+    store = bench.session.keeper._journal.store
+    append = store.append
+    full = WorkspaceError("The work cannot be kept: the disk is full.")
+
+    def refuse(entry):
+        raise full
+
+    monkeypatch.setattr(store, "append", refuse)
+    for z in (1, 2, 3):
+        bench.paint(z)
+        bench.run()
+    assert sum("disk is full" in sentence for sentence in bench.said) == 1
+    monkeypatch.setattr(store, "append", append)
+    bench.paint(4)
+    bench.run()
+    assert any("kept on disk again" in sentence for sentence in bench.said)
+    before = state(bench.document)
+    bench.crash()
+    again = Bench()
+    again.open(image)
+    again.session.go_on()
+    again.run()
+    assert state(again.document) == before
+
+
+def test_a_damaged_workspace_is_named_and_kept(image):
+    worked_on(image).end()
+    (path,) = automatic()
+    spoilt = path.read_bytes()[:5000]
+    path.write_bytes(spoilt)
+    bench = Bench()
+    bench.open(image)
+    assert any("damaged" in sentence for sentence in bench.said)
+    assert path.read_bytes() == spoilt
+    bench.paint(0)
+    bench.run()
+    bench.end()
+    aside = next(p for p in automatic() if "-" in p.stem)
+    assert aside.read_bytes() == spoilt
+    assert peek(path).n_steps == 1
+
+
+# -- a workspace of the user's own -----------------------------------------------------------------
+
+
+def test_a_saved_workspace_travels_with_its_image(image, tmp_path):
+    bench = worked_on(image)
+    own = image.parent / "case.maskwright"
+    bench.session.save_workspace(own)
+    bench.run()
+    assert automatic() == []
+    assert not bench.document.is_modified
+    bench.paint(7)
+    bench.run()
+    before = state(bench.document)
+    bench.end()
+    assert sorted(p.name for p in image.parent.iterdir()) == ["case.maskwright", "tube.nii.gz"]
+    moved = image.parent.rename(tmp_path / "elsewhere")
+    again = Bench()
+    again.open(moved / own.name)
+    assert state(again.document) == before
+    assert str(image.parent).encode() not in (moved / own.name).read_bytes()
+
+
+def test_an_image_that_moved_is_asked_for_and_another_one_refused(image, tmp_path):
+    bench = worked_on(image)
+    own = tmp_path / "case"
+    bench.session.save_workspace(own)
+    bench.run()
+    before = state(bench.document)
+    bench.end()
+    own = own.with_suffix(".maskwright")
+    moved = image.rename(tmp_path / "scans" / "renamed.nii.gz")
+    other = tmp_path / "scans" / "other.nii.gz"
+    write_image(other, 4)
+    again = Bench()
+    again.session.open(own)
+    again.run()
+    assert again.wanted == [ImageWanted(own, "tube.nii.gz")]
+    assert again.session.document is None
+    again.session.open_workspace(own, other)
+    again.run()
+    assert again.session.document is None
+    assert any("another image" in sentence for sentence in again.said)
+    again.session.open_workspace(own, moved)
+    again.run()
+    assert state(again.document) == before
+
+
+def test_a_workspace_elsewhere_finds_its_image_among_the_recent_ones(image, tmp_path):
+    bench = worked_on(image)
+    bench.session.save_workspace(tmp_path / "case.maskwright")
+    bench.run()
+    bench.end()
+    again = Bench(bench.settings)
+    again.open(tmp_path / "case.maskwright")
+    assert again.session.source_path == image
+
+
+def test_saving_over_the_file_that_is_open_changes_nothing(image, tmp_path):
+    bench = worked_on(image)
+    own = tmp_path / "case.maskwright"
+    for _ in range(2):
+        bench.session.save_workspace(own)
+        bench.run()
+    bench.paint(7)
+    bench.run()
+    before = state(bench.document)
+    bench.crash()
+    again = Bench(bench.settings)
+    again.session.look_for_unfinished()
+    again.run()
+    again.session.go_on()
+    again.run()
+    assert state(again.document)[:6] == before[:6]
+
+
+def test_a_workspace_that_another_window_holds_opens_as_a_copy(image, tmp_path):
+    first = worked_on(image)
+    own = image.parent / "case.maskwright"
+    first.session.save_workspace(own)
+    first.run()
+    before = state(first.document)
+    second = Bench()
+    second.open(own)
+    assert state(second.document)[:6] == before[:6]
+    assert any("copy" in sentence for sentence in second.said)
+    second.paint(7)
+    second.run()
+    second.end()
+    assert state(first.document) == before
+    first.end()
+    third = Bench()
+    third.open(own)
+    assert state(third.document)[:6] == before[:6]
+
+
+def test_a_workspace_of_a_later_version_is_left_alone(image, tmp_path, monkeypatch):
+    bench = worked_on(image)
+    own = tmp_path / "case.maskwright"
+    bench.session.save_workspace(own)
+    bench.run()
+    bench.end()
+    content = own.read_bytes()
+    monkeypatch.setattr(schema, "MIGRATIONS", ())
+    again = Bench(bench.settings)
+    again.session.open(own)
+    again.run()
+    assert any("later version" in sentence for sentence in again.said)
+    assert own.read_bytes() == content
+
+
+def test_a_fault_of_the_program_is_told_too(image, monkeypatch, caplog):
+    bench = Bench()
+    bench.open(image)
+    monkeypatch.setattr(
+        "app.workspace.keeper.Store.create", lambda *_: (_ for _ in ()).throw(RuntimeError("odd"))
+    )
+    with caplog.at_level(logging.ERROR):
+        bench.paint(0)
+        bench.run()
+    assert any("unexpected" in sentence for sentence in bench.said)
+    assert bench.document.undo_labels == ("Paint 0",)
