@@ -140,9 +140,9 @@ class MainWindow(QMainWindow):
             if isinstance(button, QToolButton) and tool.id in HAND_TOOLS:
                 button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonIconOnly)
         for names in (
-            ("positive", "accept", "reset", "carry"),
+            ("positive", "accept", "carry"),
             ("undo", "redo"),
-            ("fit", "crosshair", "show_mask"),
+            ("crosshair", "show_mask"),
             ("save",),
         ):
             bar.addSeparator()

@@ -41,8 +41,7 @@ class SegmentPanel(QWidget):
         self.first.setAccessibleName(self.tr("First slice"))
         self.last.setAccessibleName(self.tr("Last slice"))
         for spin in (self.first, self.last):
-            spin.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
-            spin.setMinimumWidth(56)
+            spin.setMinimumWidth(72)
         row = QHBoxLayout()
         row.addWidget(QLabel(self.tr("Slices")))
         row.addWidget(self.first)
