@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtGui import QGuiApplication
@@ -54,6 +55,19 @@ def action_specs(window: MainWindow) -> list[ActionSpec]:
         if path is not None:
             window.open_path(path)
 
+    def open_workspace() -> None:
+        path = dialogs.ask_workspace(window, session.settings.last_folder)
+        if path is not None:
+            window.open_path(path)
+
+    def save_workspace() -> None:
+        source = session.source_path
+        folder = Path(session.settings.last_folder or ".")
+        name = "work" if source is None else source.name.split(".")[0]
+        path = dialogs.ask_save_workspace(window, folder / f"{name}.maskwright")
+        if path is not None:
+            session.save_workspace(path)
+
     def show_next_doubt() -> None:
         if not window.grid.show_next_doubt():
             session.message.emit(Message(tr("No slice needs a second look.")))
@@ -85,6 +99,15 @@ def action_specs(window: MainWindow) -> list[ActionSpec]:
         ActionSpec("open_folder", "File", tr("Open &DICOM folder…"), "Ctrl+Shift+O", open_folder),
         ActionSpec("open_sample", "File", tr("Open the sample"), "", window.open_sample),
         ActionSpec("save", "File", tr("&Save mask…"), "Ctrl+S", window.save, is_open),
+        ActionSpec("open_workspace", "File", tr("Open &workspace…"), "", open_workspace),
+        ActionSpec(
+            "save_workspace",
+            "File",
+            tr("Save workspace &as…"),
+            "Ctrl+Shift+S",
+            save_workspace,
+            is_open,
+        ),
         ActionSpec("quit", "File", tr("&Quit"), "Ctrl+Q", window.close),
         ActionSpec("undo", "Edit", tr("Undo"), "Ctrl+Z", session.undo, has_undo),
         ActionSpec("redo", "Edit", tr("Redo"), "Ctrl+Y|Ctrl+Shift+Z", session.redo, has_redo),

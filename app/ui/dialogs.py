@@ -21,7 +21,9 @@ from PySide6.QtWidgets import (
 
 from app.session import SeriesInfo
 
-IMAGES = "Images (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm);;All files (*)"
+_IMAGE_PATTERNS = "*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm"
+IMAGES = f"Images and workspaces ({_IMAGE_PATTERNS} *.maskwright);;All files (*)"
+WORKSPACES = "Workspaces (*.maskwright)"
 MASKS = "NIfTI (*.nii.gz *.nii);;NRRD (*.nrrd);;MetaImage (*.mha)"
 
 
@@ -53,6 +55,41 @@ def ask_save(parent: QWidget, suggestion: Path) -> Path | None:
     """Return where to save the mask."""
     name, _ = QFileDialog.getSaveFileName(parent, _tr("Save mask"), str(suggestion), MASKS)
     return Path(name) if name else None
+
+
+def ask_workspace(parent: QWidget, folder: str) -> Path | None:
+    """Return the workspace to open."""
+    name, _ = QFileDialog.getOpenFileName(parent, _tr("Open workspace"), folder, WORKSPACES)
+    return Path(name) if name else None
+
+
+def ask_save_workspace(parent: QWidget, suggestion: Path) -> Path | None:
+    """Return where to keep the work from now on."""
+    title = _tr("Save workspace as")
+    dialog = QFileDialog(parent, title, str(suggestion.parent), WORKSPACES)
+    dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+    # By the dialog, so that it asks before the very file is replaced.
+    dialog.setDefaultSuffix("maskwright")
+    dialog.selectFile(suggestion.name)
+    if dialog.exec() != QDialog.DialogCode.Accepted:
+        return None
+    return Path(dialog.selectedFiles()[0])
+
+
+def ask_moved_image(parent: QWidget, name: str, folder: Path) -> Path | None:
+    """Return where the image of a workspace is now: a file, or a folder of DICOM files."""
+    box = QMessageBox(parent)
+    box.setWindowTitle(_tr("Where is the image?"))
+    box.setText(
+        _tr("The image of this workspace, “{name}”, is not where it was.").format(name=name)
+    )
+    file = box.addButton(_tr("Choose file…"), QMessageBox.ButtonRole.AcceptRole)
+    dicom = box.addButton(_tr("Choose DICOM folder…"), QMessageBox.ButtonRole.AcceptRole)
+    box.addButton(QMessageBox.StandardButton.Cancel)
+    box.exec()
+    if box.clickedButton() is file:
+        return ask_image(parent, str(folder))
+    return ask_folder(parent, str(folder)) if box.clickedButton() is dicom else None
 
 
 def ask_series(parent: QWidget, series: tuple[SeriesInfo, ...]) -> SeriesInfo | None:

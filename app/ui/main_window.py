@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 
 from app.core.document import Document
 from app.core.volume import Modality
-from app.session import SaveReport, SeriesInfo, Session
+from app.session import ImageWanted, SaveReport, SeriesInfo, Session
 from app.tools import tools_in_order
 from app.ui import dialogs
 from app.ui.action_specs import N_WINDOW_PRESETS, action_specs
@@ -28,6 +28,7 @@ from app.ui.actions import ActionTable
 from app.ui.edit_panel import EditPanel
 from app.ui.label_panel import LabelPanel
 from app.ui.message_bar import MessageBar
+from app.ui.recovery_bar import RecoveryBar
 from app.ui.segment_panel import SegmentPanel
 from app.ui.start_page import StartPage
 from app.ui.status_bar import StatusBar
@@ -61,6 +62,8 @@ class MainWindow(QMainWindow):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addWidget(self.message_bar)
+        self.recovery_bar = RecoveryBar(session)
+        column.addWidget(self.recovery_bar)
         column.addWidget(self.stack, 1)
         self.setCentralWidget(middle)
         self.label_panel = LabelPanel(session)
@@ -91,6 +94,7 @@ class MainWindow(QMainWindow):
         session.view_state.changed.connect(self._on_view_changed)
         session.series_offered.connect(self._on_series_offered)
         session.saved.connect(self._on_saved)
+        session.keeper.image_wanted.connect(self._on_image_wanted)
         self._restore()
         self._on_document_changed(session.document)
 
@@ -204,6 +208,11 @@ class MainWindow(QMainWindow):
         path = self.session.offered_path
         if chosen is not None and path is not None:
             self.session.open(path, series_uid=chosen.uid)
+
+    def _on_image_wanted(self, wanted: ImageWanted) -> None:
+        path = dialogs.ask_moved_image(self, wanted.image_name, wanted.workspace.parent)
+        if path is not None:
+            self.session.open_workspace(wanted.workspace, path)
 
     # -- display window ------------------------------------------------------------------------
 
