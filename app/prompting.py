@@ -199,7 +199,7 @@ class Prompting:
             covered=others.covered,
             draw_over=self.draw_over,
         )
-        document.do(command)
+        document.when_idle(lambda: document.do(command))
 
     def reset_object(self) -> None:
         """Take back the current object's prompts and mask, as one undo step."""
@@ -210,23 +210,29 @@ class Prompting:
         if object_id is None:
             return
         self._drop_pending(object_id)
-        prompts = in_object(document.prompts, object_id)
-        if prompts:
-            with document.group("Reset prompts"):
-                others = tuple(p for p in document.prompts if p.object_id != object_id)
-                document.do(SetPrompts("Reset prompts", others))
-                document.do(
-                    ApplyPrediction(
-                        "Reset prompts",
-                        object_id=object_id,
-                        label_id=prompts[0].label_id,
-                        region=None,
-                        mask=None,
-                        covered=Region.whole(document.volume.voxels.shape),
-                    )
-                )
         self._current_object = None
         self.pending_changed.emit(None)
+        # R may be pressed in the middle of a brush stroke.
+        document.when_idle(lambda: self._take_back(document, object_id))
+
+    def _take_back(self, document: Document, object_id: int) -> None:
+        prompts = in_object(document.prompts, object_id)
+        if not prompts:
+            return
+        step = "Reset prompts"
+        with document.group(step):
+            others = tuple(p for p in document.prompts if p.object_id != object_id)
+            document.do(SetPrompts(step, others))
+            document.do(
+                ApplyPrediction(
+                    step,
+                    object_id=object_id,
+                    label_id=prompts[0].label_id,
+                    region=None,
+                    mask=None,
+                    covered=Region.whole(document.volume.voxels.shape),
+                )
+            )
 
     def carry_through(self, start: int, stop: int, object_id: int | None = None) -> None:
         """Carry an object's mask through a half-open range of slices, in both directions.

@@ -236,6 +236,20 @@ def test_reset_takes_back_prompts_and_mask_and_can_be_undone(setup):
     assert len(document.prompts) == 1
 
 
+def test_a_reset_during_a_stroke_waits_for_its_end_and_is_its_own_step(setup):
+    document = setup.open(tube())
+    setup.box()
+    setup.runner.run_all()
+    document.begin_group("Paint")
+    document.do(EditVoxels("Paint", Region((0, 0, 0), (1, 1, 1)), np.ones((1, 1, 1), np.uint8)))
+    setup.session.reset_object()
+    assert len(document.prompts) == 1
+    document.commit_group()
+    assert document.undo_labels == ("Reset prompts", "Paint", "Box (organ)")
+    assert document.prompts == ()
+    assert np.argwhere(document.labelmap.voxels).tolist() == [[0, 0, 0]]
+
+
 def test_a_locked_label_takes_no_prompt_and_a_second_label_does_not_eat_the_first(setup):
     document = setup.open(tube())
     setup.box()
