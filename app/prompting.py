@@ -412,6 +412,8 @@ class Prompting:
         if document is not self.document or waiting not in self._pending:
             return
         self._forget(waiting)
+        if waiting.prompts[0].label_id not in document.label_table:
+            return  # it was deleted meanwhile
         others = tuple(p for p in document.prompts if p.object_id != waiting.object_id)
         with document.group(waiting.step):
             document.do(SetPrompts(waiting.step, (*others, *waiting.prompts)))

@@ -75,6 +75,8 @@ class Walk:
         _, before = self.known.setdefault(id(state), (state, content))
         self.n_returns += before is not content
         assert content == before
+        used = set(np.unique(self.document.labelmap.voxels).tolist()) - {0}
+        assert used <= {info.id for info in self.document.label_table}
 
     def content(self) -> tuple:
         document = self.document
@@ -116,6 +118,7 @@ class Walk:
             self.session.reset_object,
             self.session.undo,
             self.session.accept,
+            self.label,
             self.session.next_alternative,
             self.runner.run_all,
             self.files.run_all,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from app.core.commands import EditVoxels
+from app.core.commands import DeleteLabel, EditVoxels
 from app.core.document import Document
 from app.core.errors import PromptError
 from app.core.geometry import Geometry, Region
@@ -124,6 +124,16 @@ def test_undo_while_waiting_cancels_the_box(setup):
     setup.runner.run_all()
     assert not document.labelmap.voxels.any()
     assert document.undo_labels == ()
+
+
+def test_a_mask_for_a_label_that_was_deleted_meanwhile_is_dropped(setup):
+    document = setup.open(tube())
+    setup.box()
+    document.do(DeleteLabel(1))
+    setup.runner.run_all()
+    assert not document.labelmap.voxels.any()
+    assert document.prompts == ()
+    assert setup.session.pending == ()
 
 
 def test_two_boxes_on_different_slices_both_arrive(setup):

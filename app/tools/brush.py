@@ -34,6 +34,7 @@ class BrushTool:
         self.is_ball = False
         self.limits: tuple[float, float] | None = None
         self._document: Document | None = None
+        self._label_id = 0
         self._start: ToolEvent | None = None
         self._last: ToolEvent | None = None
 
@@ -41,7 +42,8 @@ class BrushTool:
         self.cancel(host)
         if host.document is None or host.document.is_in_group:
             return
-        host.document.label_table.require_open(host.view_state.active_label)
+        self._label_id = host.view_state.active_label
+        host.document.label_table.require_open(self._label_id)
         self._document, self._start, self._last = host.document, event, event
         self._document.begin_group("Erase" if event.is_alternate else "Paint")
         self._dab(host, event, event)
@@ -74,7 +76,9 @@ class BrushTool:
         assert document is not None
         assert pressed is not None
         volume, index = document.volume, slice_of(pressed)
-        if not 0 <= index < volume.voxels.shape[pressed.axis]:
+        # A label may be deleted during a stroke; there is nothing left to paint then.
+        label_id, is_known = self._label_id, self._label_id in document.label_table
+        if not is_known or not 0 <= index < volume.voxels.shape[pressed.axis]:
             return
         ends = np.array([start.position_zyx, stop.position_zyx])
         ends[:, pressed.axis] = index  # the stroke stays on the slice where it began
@@ -92,7 +96,6 @@ class BrushTool:
         if self.limits is not None:
             values = volume.voxels[region.slices]
             inside &= (values >= self.limits[0]) & (values <= self.limits[1])
-        label_id = host.view_state.active_label
         present = document.labelmap.voxels[region.slices]
         own = present == label_id
         # Shift may be let go of during a stroke; what counts is how it began.

@@ -143,6 +143,8 @@ class LassoFillTool(_Outline):
 
     def finish(self, host: ToolHost, document: Document, inside: np.ndarray) -> None:
         label_id = host.view_state.active_label
+        # Its padlock may have been closed, or the label deleted, while the outline was drawn.
+        document.label_table.require_open(label_id)
         box = _bounds(inside)
         region = slice_region(self.axis, self.index, box)
         drawn = np.expand_dims(inside[box[0] : box[2], box[1] : box[3]], self.axis)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.core.commands import EditVoxels, add_label, change_label
+from app.core.commands import DeleteLabel, EditVoxels, add_label, change_label
 from app.core.errors import UsageError
 from app.core.geometry import Region
 from app.core.labels import DrawOver, LabelInfo
@@ -154,6 +154,17 @@ def test_a_label_above_255_can_be_painted(host, brush):
 def test_a_stroke_stays_on_the_slice_where_it_began(host, brush):
     stroke(brush, host, 0, CENTRE, (7.0, 10.0, 20.0))
     assert np.flatnonzero(host.labels.any(axis=(1, 2))).tolist() == [5]
+
+
+def test_a_stroke_keeps_the_label_with_which_it_began_while_there_is_one(host, brush):
+    brush.press(host, ToolEvent(0, CENTRE))
+    host.view_state.active_label = 2
+    brush.drag(host, ToolEvent(0, (5.0, 10.0, 20.0)))
+    assert set(np.unique(host.labels)) == {0, 1}
+    host.document.do(DeleteLabel(1))
+    brush.drag(host, ToolEvent(0, (5.0, 10.0, 25.0)))
+    brush.release(host, ToolEvent(0, (5.0, 10.0, 25.0)))
+    assert not host.labels.any()
 
 
 def test_undo_during_a_stroke_does_nothing_and_cancel_takes_it_all_back(host, brush):

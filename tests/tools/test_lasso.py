@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from app.core.commands import DeleteLabel
 from app.core.errors import UsageError
 from app.core.geometry import Region
 from app.core.labels import DrawOver
@@ -116,3 +117,16 @@ def test_a_hand_lasso_follows_policy_and_padlocks(policy):
     lock(host, 1)
     with pytest.raises(UsageError, match="locked"):
         stroke(LassoFillTool(), host, 0, *outline(0, *RECTANGLE))
+
+
+def test_a_label_that_is_deleted_while_an_outline_is_drawn_gets_no_voxels():
+    host, tool = FakeHost(), LassoFillTool()
+    corners = [ToolEvent(0, p) for p in outline(0, *RECTANGLE)]
+    tool.press(host, corners[0])
+    for corner in corners[1:]:
+        tool.drag(host, corner)
+    host.document.do(DeleteLabel(1))
+    with pytest.raises(UsageError, match="Choose a label"):
+        tool.release(host, corners[-1])
+    assert not host.labels.any()
+    assert tool.shapes() == ()
