@@ -100,11 +100,14 @@ def connect(path: Path, *, is_new: bool = False, is_checked: bool = True) -> sql
             check_same_thread=False,
         )
         _prepare(connection, path, is_checked=is_checked and not is_new, is_new=is_new)
-    except (sqlite3.Error, WorkspaceError) as error:
+    except (sqlite3.Error, UnicodeDecodeError, WorkspaceError) as error:
         if connection is not None:
             connection.close()
         if isinstance(error, WorkspaceError):
             raise
+        if isinstance(error, UnicodeDecodeError):
+            # SQLite quotes what it could not read, and that was no text.
+            raise DamagedError(damage_sentence(path, "its structure is destroyed")) from error
         raise plain(error, path) from error
     return connection
 
