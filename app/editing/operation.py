@@ -366,6 +366,8 @@ class Combine(Operation):
         other = scan.label_table.get(self.other_id)
         if other is None or self.other_id == scan.label_id:
             raise UsageError("Choose another label to combine this one with.")
+        if self.how is not How.UNITE and self.margin_mm <= 0:
+            raise UsageError("Labels never overlap: give a margin in mm round the other label.")
         region = scan.extent(self.other_id, self.margin_mm)
         if region is None:
             raise UsageError(f"“{other.name}” has no voxels yet.")

@@ -236,6 +236,10 @@ class EditPanel(QScrollArea):
             self.how.addItem(text, how)
         self.margin_mm = _spin(self.tr("Margin round the other label"), 0.0, 100, 0.0, " mm")
         self.margin_mm.setToolTip(self.tr("The other label counts as grown by this much"))
+        # Uniting without a margin and the others with one are what is meant most of the time.
+        self.how.currentIndexChanged.connect(
+            lambda _: self.margin_mm.setValue(0 if self.how.currentData() is How.UNITE else 5)
+        )
         self.combine_button = self._button(self.tr("Combine"), self.combine)
         group, grid = _group(self.tr("Other label"))
         grid.addWidget(self.how, 0, 0)

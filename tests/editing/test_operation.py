@@ -271,5 +271,8 @@ def test_combining_with_nothing_with_itself_or_a_locked_label_is_refused_in_word
         with pytest.raises(UsageError, match=match):
             done(Combine(other, How.UNITE), scan_of(labels))
     labels = box(slice(3, 4), slice(3, 4), slice(3, 4), LOCKED, labels)
+    for how in (How.SUBTRACT, How.INTERSECT):
+        with pytest.raises(UsageError, match="margin"):
+            done(Combine(LOCKED, how), scan_of(labels))
     with pytest.raises(UsageError, match="“kept” is locked"):
         done(Combine(LOCKED, How.UNITE), scan_of(labels))

@@ -140,6 +140,11 @@ def test_labels_are_combined_and_a_padlock_is_honoured(bench, panel):
     press(bench, panel.combine_button)
     assert extent(bench) == Region((8, 10, 10), (10, 12, 16))
     assert extent(bench, 2) is None
+    paint(bench, Region((8, 10, 20), (10, 12, 22)), 2)
+    panel.how.setCurrentIndex(2)
+    assert panel.margin_mm.value() == 5.0
+    press(bench, panel.combine_button)
+    assert extent(bench) == Region((8, 10, 15), (10, 12, 16))
     bench.key(Qt.Key.Key_2)
     assert [panel.other.itemText(i) for i in range(panel.other.count())] == ["organ"]
 
