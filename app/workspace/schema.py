@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 from app.workspace.codec import DamagedError, WorkspaceError
@@ -103,6 +104,10 @@ def connect(path: Path, *, is_new: bool = False, is_checked: bool = True) -> sql
     except (sqlite3.Error, UnicodeDecodeError, WorkspaceError) as error:
         if connection is not None:
             connection.close()
+        if is_new:
+            # An empty file would be in the way of the next attempt.
+            with suppress(OSError):
+                path.unlink()
         if isinstance(error, WorkspaceError):
             raise
         if isinstance(error, UnicodeDecodeError):

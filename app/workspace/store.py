@@ -160,10 +160,16 @@ class Store:
         store = cls(path, connect(path, is_new=True))
         content, now = encode_state(base), _now()
         row = (_image_json(image), content, zlib.crc32(content), app_version, now, now)
-        with store._transaction():
-            store._db.execute(
-                "INSERT INTO workspace VALUES (1, ?, 0, 1, 1, 0, '{}', ?, ?, ?, ?, ?)", row
-            )
+        try:
+            with store._transaction():
+                store._db.execute(
+                    "INSERT INTO workspace VALUES (1, ?, 0, 1, 1, 0, '{}', ?, ?, ?, ?, ?)", row
+                )
+        except WorkspaceError:
+            store.close()
+            with suppress(OSError):
+                path.unlink()
+            raise
         return store
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -32,7 +33,11 @@ def killed_after(n_lines: int, folder, seed: int) -> list[str]:
     return [line.strip() for line in lines if line.endswith("\n")]
 
 
-@pytest.mark.parametrize("seed", range(3))
+# More with MASKWRIGHT_KILL_RUNS=200.
+N_RUNS = int(os.environ.get("MASKWRIGHT_KILL_RUNS", "3"))
+
+
+@pytest.mark.parametrize("seed", range(N_RUNS))
 def test_a_killed_program_left_its_last_step_or_the_one_it_was_writing(tmp_path, seed):
     n_lines = random.Random(seed).randint(20, 150)
     said = killed_after(n_lines, tmp_path, seed)

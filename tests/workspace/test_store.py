@@ -259,6 +259,28 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path):
     assert fingerprint(reopened(path)) == fingerprint(document)
 
 
+def test_a_disk_that_is_full_from_the_start_leaves_no_stub(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(schema, "_migrate", refuse)
+    document, keeper = new_document(), keeper_in(tmp_path)
+    said = []
+    keeper._notices.message.connect(lambda message: said.append(message.text))
+    keeper.keep(document, image_of(document))
+    rng = random.Random(0)
+    for _ in range(5):
+        edit(document, rng)
+    assert len(said) == 1
+    assert "the disk is full" in said[0]
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    document.do(EditVoxels("Last", Region.whole(SHAPE), np.full(SHAPE, 7, np.uint8)))
+    keeper.finish()
+    path = automatic_path(tmp_path, image_digest(document.volume))
+    assert fingerprint(reopened(path)) == fingerprint(document)
+
+
 # -- which image, how much room -------------------------------------------------------------------
 
 
