@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from app.core.commands import EditVoxels
@@ -113,7 +111,7 @@ class LassoTool(_Outline):
         spacing = [s for a, s in enumerate(document.volume.geometry.spacing_zyx) if a != self.axis]
         middle, room_mm = middle_stroke(inside, (spacing[0], spacing[1]))
         # A stroke thicker than the room that it has would mark what lies outside, too.
-        radius_mm = min(SCRIBBLE_RADIUS_MM, math.floor(room_mm * 50) / 100)
+        radius_mm = min(SCRIBBLE_RADIUS_MM, room_mm / 2)
         if self._is_positive:
             host.place_box(self.axis, self.index, _bounds(inside))
             for rim in rim_strokes(inside, _OFF_PIXELS):
