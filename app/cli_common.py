@@ -148,9 +148,16 @@ def installed_models() -> Mapping[str, InstalledModel]:
 def make_engine(device: DeviceName) -> InferenceEngine:
     """Return the engine that the window uses, too."""
     from app.segmenting import TimedCache
+    from app.settings import user_cache_dir
     from models.engine import InferenceEngine
 
-    return InferenceEngine(installed_models, device=device.value, cache=TimedCache(512 << 20))
+    cache = TimedCache(512 << 20, folder=user_cache_dir() / "embeddings")
+    return InferenceEngine(
+        installed_models,
+        device=device.value,
+        cache=cache,
+        graph_cache_dir=user_cache_dir() / "graphs",
+    )
 
 
 def check_output(path: Path, inputs: tuple[Path, ...] = ()) -> None:

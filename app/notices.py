@@ -52,6 +52,12 @@ class Notices:
         """Show that something runs."""
         self._set(what, Status(text, None, can_cancel))
 
+    def tell_idle(self, what: str, text: str, fraction: float) -> None:
+        """Show how far something is that makes way for everything else, in the status, too."""
+        self._running.pop(what, None)
+        self._running = {what: Status(text, fraction), **self._running}
+        self._emit()
+
     def end(self, what: str) -> None:
         """Show that it no longer runs."""
         if self._running.pop(what, None) is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -34,8 +35,8 @@ class TimedCache(EmbeddingCache):
     seconds_computing : float
     """
 
-    def __init__(self, max_bytes: int) -> None:
-        super().__init__(max_bytes)
+    def __init__(self, max_bytes: int, *, folder: Path | None = None) -> None:
+        super().__init__(max_bytes, folder=folder)
         self.seconds_computing = 0.0
 
     def get_or_compute(self, key: EmbeddingKey, compute: Callable[[], np.ndarray]) -> np.ndarray:

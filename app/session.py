@@ -21,6 +21,7 @@ from app.core.tasks import JobContext, JobHandle, Runner
 from app.core.view_state import ViewState
 from app.core.volume import Volume
 from app.editing.operation import Operation
+from app.encoding import IdleEncoding
 from app.exporting import SaveReport, save_result
 from app.io.reader import SeriesInfo, read_volume, scan
 from app.mask_editing import MaskEditing
@@ -34,7 +35,7 @@ from app.workspace.schema import SUFFIX as WORKSPACE_SUFFIX
 from app.workspace.step import restored_document
 from app.workspace.store import ImageRef
 from app.workspace.view import apply_view, scores_in, view_content, window_in
-from models.base import InstalledModel
+from models.base import InstalledModel, ModelSpec
 from models.engine import DEFAULT_MODEL, InferenceEngine
 from models.preprocess import intensity_window
 
@@ -105,6 +106,7 @@ class Session:
         self._prompting = Prompting(
             runner, engine, self.view_state, self._notices, settings.model_id or DEFAULT_MODEL
         )
+        self._encoding = IdleEncoding(runner, engine, self.view_state, self._notices)
         # Not on the model's runner: a mask is edited while another one is carried through.
         self._mask_editing = MaskEditing(
             file_runner, self.view_state, self._notices, lambda: self.draw_over
@@ -129,6 +131,9 @@ class Session:
         self.pending_changed = self._prompting.pending_changed
         self.scores_changed = self._prompting.scores_changed
         self.preview_changed = self._prompting.preview_changed
+        self.pending_changed.connect(
+            lambda _: self._encoding.make_way({(p.axis, p.slice_index) for p in self.pending})
+        )
 
     # -- models --------------------------------------------------------------------------------
 
@@ -141,12 +146,14 @@ class Session:
         """Make a model ready on the worker; a prompt given meanwhile waits for it."""
         wanted = self._prompting.model_id = model_id or self.model_id
 
-        def work(ctx: JobContext) -> str:
+        def work(ctx: JobContext) -> tuple[str, ModelSpec]:
             segmenter = self._engine.load(wanted)
-            return f"{segmenter.model.device} ({self._engine.device.reason})"
+            device_text = f"{segmenter.model.device} ({self._engine.device.reason})"
+            return device_text, segmenter.spec
 
-        def done(device_text: str) -> None:
-            self.device_text = device_text
+        def done(result: tuple[str, ModelSpec]) -> None:
+            self.device_text, spec = result
+            self._encoding.use(spec)
             self._notices.end("model")
             self.models_changed.emit(None)
 
@@ -249,7 +256,7 @@ class Session:
         self.cancel(keep=False)
         self.keeper.leave()
         if self.document is not None:
-            self._engine.cache.drop_volume(self.document.volume.uid)
+            self._forget_embeddings(self.document.volume.uid)
         self.document = document
         self._prompting.open(document, window)
         self._mask_editing.open(document)
@@ -258,7 +265,17 @@ class Session:
             self.view_state.window = window
             self.view_state.cursor_zyx = (shape[0] // 2, shape[1] // 2, shape[2] // 2)
             self.view_state.active_label = next((i.id for i in document.label_table), 1)
+        self._encoding.open(document.volume if document is not None else None, window)
         self.document_changed.emit(document)
+
+    def _forget_embeddings(self, volume_uid: str) -> None:
+        # The cache is the worker's: it may be adding to it right now.
+        self._runner.submit(
+            lambda ctx: self._engine.cache.drop_volume(volume_uid),
+            key=f"forget {volume_uid}",
+            done=lambda _: None,
+            failed=self._notices.failed("forget"),
+        )
 
     def use_percentile_window(self, low: float, high: float) -> None:
         """Display from one percentile of the scan's values to another."""
@@ -298,6 +315,7 @@ class Session:
     @model_window.setter
     def model_window(self, window: tuple[float, float]) -> None:
         self._prompting.model_window = window
+        self._encoding.open(self.document.volume if self.document else None, window)
 
     @property
     def draw_over(self) -> DrawOver:
@@ -328,6 +346,8 @@ class Session:
 
     def preview_box(self, axis: int, index: int, box_rc: tuple[int, int, int, int] | None) -> None:
         """Show the mask of a box while it is dragged; None hides it."""
+        if box_rc is not None:
+            self._encoding.make_way({(axis, index)})
         self._prompting.preview_box(axis, index, box_rc)
 
     def carry_through(self, start: int, stop: int, object_id: int | None = None) -> None:

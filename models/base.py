@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -49,6 +49,8 @@ class ModelSpec:
     modalities : frozenset of Modality
     has_encoder : bool
         Whether an image embedding is computed once per slice and reused by every prompt.
+    n_ahead : int
+        How many slices are best encoded together while nobody waits.
     """
 
     id: str
@@ -59,6 +61,7 @@ class ModelSpec:
     label_names: tuple[str, ...] = ()
     modalities: frozenset[Modality] = frozenset(Modality)
     has_encoder: bool = False
+    n_ahead: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,8 +176,11 @@ class SliceModel(Protocol):
     def device(self) -> str:
         """Where and how it runs, in words for the device chip."""
 
-    def prepare(self, view: SliceView, cache: EmbeddingCache) -> None:
-        """Compute and cache what does not depend on prompts (an image embedding, if any)."""
+    def prepare(self, views: Sequence[SliceView], cache: EmbeddingCache, ctx: JobContext) -> None:
+        """Compute and keep what does not depend on prompts (image embeddings, if any).
+
+        ``ctx`` is asked often enough that whoever waits for the worker hardly waits for this.
+        """
 
     def predict(self, view: SliceView, prompts: SlicePrompts, cache: EmbeddingCache) -> SliceMask:
         """Return the mask of one object; ``PromptError`` if a kind of prompt is not taken."""

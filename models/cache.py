@@ -14,7 +14,7 @@ import logging
 import os
 import tempfile
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -137,13 +137,17 @@ class EmbeddingCache:
             self.n_disk_hits += 1
             self._memory.keep(key, loaded)
             return loaded
+        return self.keep(key, compute())
+
+    def keep(self, key: EmbeddingKey, computed: np.ndarray) -> np.ndarray:
+        """Keep an embedding that was computed just now; return what is kept."""
         # A copy: some runtimes overwrite their output buffer at the next call.
-        computed = np.array(compute())
-        computed.setflags(write=False)
+        kept = np.array(computed)
+        kept.setflags(write=False)
         self.n_computed += 1
-        self._memory.keep(key, computed)
-        self._save(key, computed)
-        return computed
+        self._memory.keep(key, kept)
+        self._save(key, kept)
+        return kept
 
     def drop_volume(self, volume_uid: str) -> None:
         """Forget one volume's embeddings in memory; those on disk stay."""
@@ -184,20 +188,24 @@ class EmbeddingCache:
         raw = body.getvalue()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
-                file.write(hashlib.sha256(raw).digest() + raw)
-            os.replace(file.name, self._path(key))
-            self._prune()
+            with tempfile.TemporaryDirectory(dir=self._folder) as beside:
+                written = Path(beside) / "written"
+                written.write_bytes(hashlib.sha256(raw).digest() + raw)
+                os.replace(written, self._path(key))
+            drop_oldest(self._folder.glob("*.embedding"), self.max_disk_bytes)
         except OSError as error:
             # A cache that cannot be written costs time, never a result.
             logger.info("The embedding cache cannot be written: %s", error)
 
-    def _prune(self) -> None:
-        assert self._folder is not None
-        files = [(p.stat(), p) for p in self._folder.glob("*.embedding")]
-        total = sum(s.st_size for s, _ in files)
-        for stat, path in sorted(files, key=lambda f: f[0].st_mtime):
-            if total <= self.max_disk_bytes:
-                break
-            path.unlink(missing_ok=True)
+
+def drop_oldest(paths: Iterable[Path], max_bytes: int) -> None:
+    """Delete the files that were used least recently until the rest fit into ``max_bytes``."""
+    files = [(path.stat(), path) for path in paths]
+    total = sum(stat.st_size for stat, _ in files)
+    for stat, path in sorted(files, key=lambda f: f[0].st_mtime):
+        if total <= max_bytes:
+            break
+        # A file that is in use cannot be deleted on Windows.
+        with contextlib.suppress(OSError):
+            path.unlink()
             total -= stat.st_size

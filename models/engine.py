@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,8 +149,8 @@ class InferenceEngine:
             should_stop=should_stop,
         )
 
-    def prepare(self, model_id: str, view: SliceView) -> None:
-        """Compute a slice's embedding ahead of prompts, if the model has one and lacks it."""
+    def prepare(self, model_id: str, views: Sequence[SliceView], ctx: JobContext) -> None:
+        """Compute the embeddings of slices ahead of prompts, where the model has any."""
         segmenter = self.load(model_id)
         if segmenter.spec.has_encoder:
-            segmenter.model.prepare(view, self.cache)
+            segmenter.model.prepare(views, self.cache, ctx)

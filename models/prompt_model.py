@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from app.core.prompts import PromptKind
+from app.core.tasks import JobContext
 from models.base import (
     MODEL_FORMATS,
     InstalledModel,
@@ -59,7 +61,7 @@ class EmbeddedModel:
     def device(self) -> str:
         return self._device
 
-    def prepare(self, view: SliceView, cache: EmbeddingCache) -> None:
+    def prepare(self, views: Sequence[SliceView], cache: EmbeddingCache, ctx: JobContext) -> None:
         """Do nothing: the network has no separate image encoder."""
 
     def predict(self, view: SliceView, prompts: SlicePrompts, cache: EmbeddingCache) -> SliceMask:

@@ -6,6 +6,7 @@ answered without importing torch. On a GPU it is the PyTorch module.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import logging
@@ -26,7 +27,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Arrays in, arrays out. The keyword ``check`` may name a function that is asked now and then while
+# the network runs; what it raises ends the run at once.
 Network = Callable[..., tuple[np.ndarray, ...]]
+
+# How often ``check`` is asked.
+_CHECK_MS = 20
 
 
 @dataclass(frozen=True)
@@ -190,19 +196,45 @@ def compile_graph(
         config["CACHE_DIR"] = str(cache_dir)
     request = openvino_core().compile_model(model, "CPU", config).create_infer_request()
 
-    def run(*inputs: np.ndarray) -> tuple[np.ndarray, ...]:
-        outputs = request.infer(list(inputs), share_inputs=True)
+    def run(*inputs: np.ndarray, check: Callable[[], None] | None = None) -> tuple[np.ndarray, ...]:
+        if check is None:
+            request.infer(list(inputs), share_inputs=True)
+        else:
+            request.start_async(list(inputs), share_inputs=True)
+            _wait(request, check)
         # Copies: the request writes its next result into the same memory.
-        return tuple(np.array(value) for value in outputs.values())
+        return tuple(np.array(value) for value in request.results.values())
 
     return run
 
 
-def wrap_module(module: torch.nn.Module, device: Device) -> Network:
-    """Return a PyTorch module on a GPU as a function of arrays.
+def _wait(request: openvino.InferRequest, check: Callable[[], None]) -> None:
+    """Wait for a request that runs; where ``check`` raises, it is stopped first."""
+    try:
+        while not request.wait_for(_CHECK_MS):
+            check()
+    except BaseException:
+        request.cancel()
+        with contextlib.suppress(RuntimeError):  # it says that it was cancelled
+            request.wait()
+        raise
 
-    Runs in half precision with channels-last memory. If the GPU's memory is full, the call is
-    repeated once after the cached blocks are released, then on the CPU, and says so in the log.
+
+def wrap_module(
+    module: torch.nn.Module, device: Device, *, on_cpu: Callable[[], None] | None = None
+) -> Network:
+    """Return a PyTorch module as a function of arrays whose first axes are one batch.
+
+    On a GPU it runs in half precision with channels-last memory. If the GPU's memory is full, the
+    cached blocks are released; then the batch is halved, down to single images; then the module
+    moves to the CPU. The log says so.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    device : Device
+    on_cpu : callable, optional
+        Called once when the module has moved to the CPU.
     """
     import torch
 
@@ -218,16 +250,30 @@ def wrap_module(module: torch.nn.Module, device: Device) -> Network:
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return tuple(o.float().cpu().numpy() for o in outputs)
 
-    def run(*inputs: np.ndarray) -> tuple[np.ndarray, ...]:
-        if next(on_device.parameters()).device.type == "cpu":
-            return call("cpu", inputs)
+    def run(*inputs: np.ndarray, check: Callable[[], None] | None = None) -> tuple[np.ndarray, ...]:
+        if check is not None:
+            check()
+        where = next(on_device.parameters()).device.type
+        if where == "cpu":
+            return call(where, inputs)
         for _ in range(2):
             try:
-                return call(device.kind, inputs)
+                return call(where, inputs)
             except torch.cuda.OutOfMemoryError:
                 torch.cuda.empty_cache()
+        n = len(inputs[0])
+        if n > 1:
+            logger.warning("The GPU's memory is full; %d images go in two parts.", n)
+            halves = [run(*(x[s] for x in inputs), check=check) for s in _halves(n)]
+            return tuple(np.concatenate(parts) for parts in zip(*halves, strict=True))
         logger.warning("The GPU's memory is full; this network now runs on the CPU.")
         on_device.to("cpu")
+        if on_cpu is not None:
+            on_cpu()
         return call("cpu", inputs)
 
     return run
+
+
+def _halves(n: int) -> tuple[slice, slice]:
+    return slice(0, n // 2), slice(n // 2, n)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from app.core.prompts import PromptKind
+from app.core.tasks import JobContext
 from models.base import (
     MODEL_FORMATS,
     InstalledModel,
@@ -35,8 +36,10 @@ class BrightModel:
     )
     device = "test bench"
 
-    def prepare(self, view: SliceView, cache: EmbeddingCache) -> None:
-        self._embedding(view, cache)
+    def prepare(self, views: Sequence[SliceView], cache: EmbeddingCache, ctx: JobContext) -> None:
+        for view in views:
+            ctx.check()
+            self._embedding(view, cache)
 
     def predict(self, view: SliceView, prompts: SlicePrompts, cache: EmbeddingCache) -> SliceMask:
         bright = self._embedding(view, cache) > 0.5

@@ -433,3 +433,31 @@ def test_a_sure_model_offers_none(setup, monkeypatch):
     setup.runner.run_all()
     with pytest.raises(PromptError, match="no other outline"):
         setup.session.next_alternative()
+
+
+def test_a_box_drawn_while_slices_are_encoded_waits_for_its_own_only(setup):
+    document = setup.open(tube())
+    setup.session.load_model()
+    setup.runner.run_next()
+    (idle,) = [job for job in setup.runner.jobs if job.key == "encode" and not job.is_cancelled]
+    setup.box(index=7)
+    assert idle.is_cancelled
+    while setup.session.pending:
+        setup.runner.run_next()
+    assert document.labelmap.voxels[7].any()
+    assert setup.engine.cache.n_computed == 1
+    # A box on a slice that is being encoded lets that finish.
+    (idle,) = [job for job in setup.runner.jobs if job.key == "encode" and not job.is_cancelled]
+    setup.session.accept()
+    setup.box(index=10)
+    assert not idle.is_cancelled
+
+
+def test_a_closed_scan_leaves_no_embeddings_in_memory(setup):
+    setup.open(tube())
+    setup.box()
+    setup.runner.run_all()
+    assert setup.engine.cache.nbytes > 0
+    setup.session.set_document(None, (0.0, 1.0))
+    setup.runner.run_all()
+    assert setup.engine.cache.nbytes == 0

@@ -72,6 +72,14 @@ def test_json_is_alone_on_standard_output_and_says_what_was_done(run, scan, prom
     assert report["warnings"] == []
 
 
+def test_a_second_run_finds_every_slice_encoded(run, scan, prompts, tmp_path):
+    words = ("segment", scan, "--prompts", prompts, "--out", tmp_path / "a.nii.gz", "--json")
+    first, second = run(*words).json, run(*words).json
+    assert second["encodes"] == 0
+    assert second["cache_hits"] == first["encodes"] + first["cache_hits"]
+    assert second["volume_ml"] == first["volume_ml"]
+
+
 def test_the_prompts_beside_the_mask_make_the_same_mask_again(run, scan, prompts, tmp_path):
     first, second = tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"
     assert run("segment", scan, "--prompts", prompts, "--out", first).code == 0

@@ -26,7 +26,7 @@ class ThresholdModel:
     def __init__(self) -> None:
         self.asked: list[tuple[int, SlicePrompts]] = []
 
-    def prepare(self, view: SliceView, cache: EmbeddingCache) -> None:
+    def prepare(self, views, cache: EmbeddingCache, ctx) -> None:
         """Nothing to prepare."""
 
     def predict(self, view: SliceView, prompts: SlicePrompts, cache: EmbeddingCache) -> SliceMask:
