@@ -23,6 +23,7 @@ from app.core.volume import Volume
 from app.editing.operation import Operation
 from app.encoding import IdleEncoding
 from app.exporting import SaveReport, save_result
+from app.importing import MaskImport
 from app.io.reader import SeriesInfo, read_volume, scan
 from app.mask_editing import MaskEditing
 from app.notices import Message, Notices, Status
@@ -111,6 +112,7 @@ class Session:
         self._mask_editing = MaskEditing(
             file_runner, self.view_state, self._notices, lambda: self.draw_over
         )
+        self._mask_import = MaskImport(file_runner, self._notices)
         self.keeper = Keeper(
             journal_runner or file_runner,
             file_runner,
@@ -260,6 +262,7 @@ class Session:
         self.document = document
         self._prompting.open(document, window)
         self._mask_editing.open(document)
+        self._mask_import.open(document)
         if document is not None:
             shape = document.volume.voxels.shape
             self.view_state.window = window
@@ -390,6 +393,7 @@ class Session:
             return
         self._prompting.drop_all()
         self._mask_editing.drop_all()
+        self._mask_import.drop()
         if self._open_handle is not None:
             self._open_handle.cancel()
         self._notices.end("open")
@@ -419,7 +423,7 @@ class Session:
             self.accept()
         self.view_state.active_label = label_id
 
-    # -- saving --------------------------------------------------------------------------------
+    # -- saving and importing --------------------------------------------------------------------
 
     def save_mask(self, path: Path) -> None:
         """Write the label map and, beside it, its labels and the prompts that made it."""
@@ -447,6 +451,10 @@ class Session:
             done=done,
             failed=self._notices.failed("save"),
         )
+
+    def import_mask(self, path: Path) -> None:
+        """Add the labels of a file on the grid of the scan, as one undo step."""
+        self._mask_import.run(Path(path))
 
     def _editable(self) -> Document:
         if self.document is None:

@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "app/editing": {"app.core", "app.editing", "numpy", "scipy", "SimpleITK"},
     "app/settings.py": {"app.core", "platformdirs"},
     "app/workspace": {"app.core", "app.io", "app.notices", "app.workspace", "numpy"},
+    "app/importing.py": {"app.core", "app.io", "app.notices", "numpy"},
     "app/session.py": {
         "app",
         "app.core",
@@ -40,6 +41,7 @@ MAY_IMPORT = {
         "app.editing",
         "app.encoding",
         "app.exporting",
+        "app.importing",
         "app.mask_editing",
         "app.notices",
         "app.previewing",

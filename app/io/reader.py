@@ -12,6 +12,7 @@ import numpy as np
 
 from app.core.errors import AppError, GeometryError, ReadError
 from app.core.geometry import Geometry
+from app.core.labels import LabelTable
 from app.core.series import SeriesInfo
 from app.core.tasks import JobContext, NullContext
 from app.core.volume import Volume
@@ -26,6 +27,7 @@ from app.io.grid_file import (
     is_placeholder,
     read_grid,
 )
+from app.io.label_sidecar import read_sidecar, sidecar_path
 from app.io.meta_header import read_meta_header
 from app.io.nifti_header import read_nifti_header
 from app.io.nrrd_header import read_nrrd_header
@@ -122,14 +124,22 @@ def read_labels(path: Path | str, like: Geometry, *, ctx: JobContext | None = No
     GeometryError
         Its grid is another one; the sentence says what differs.
     """
+    return _labels_and_names(Path(path), like, ctx)[0]
+
+
+def read_named_labels(
+    path: Path | str, like: Geometry, *, ctx: JobContext | None = None
+) -> tuple[np.ndarray, LabelTable]:
+    """Return what `read_labels` returns, and the names that the file or its sidecar gives.
+
+    The table is empty where neither names anything; it need not name every value.
+    """
     path = Path(path)
-    if _is_seg(path):
-        return read_seg(path, like)[0]
-    volume = read_volume(path, ctx=ctx)
-    difference = grid_difference(volume.geometry, like)
-    if difference:
-        raise GeometryError(f"The labels are not on the grid of the scan: {difference}.")
-    return as_labels(volume.voxels)
+    labels, table = _labels_and_names(path, like, ctx)
+    names = sidecar_path(path)
+    if table is None:
+        table = read_sidecar(names) if names.is_file() else LabelTable()
+    return labels, table
 
 
 def as_labels(voxels: np.ndarray) -> np.ndarray:
@@ -206,6 +216,18 @@ def _grid_header(path: Path) -> GridHeader | None:
             "can."
         )
     return None
+
+
+def _labels_and_names(
+    path: Path, like: Geometry, ctx: JobContext | None
+) -> tuple[np.ndarray, LabelTable | None]:
+    if _is_seg(path):
+        return read_seg(path, like)
+    volume = read_volume(path, ctx=ctx)
+    difference = grid_difference(volume.geometry, like)
+    if difference:
+        raise GeometryError(f"The labels are not on the grid of the scan: {difference}.")
+    return as_labels(volume.voxels), None
 
 
 def _is_seg(path: Path) -> bool:

@@ -55,6 +55,11 @@ def action_specs(window: MainWindow) -> list[ActionSpec]:
         if path is not None:
             window.open_path(path)
 
+    def import_mask() -> None:
+        path = dialogs.ask_mask(window, session.settings.last_folder)
+        if path is not None:
+            session.import_mask(path)
+
     def open_workspace() -> None:
         path = dialogs.ask_workspace(window, session.settings.last_folder)
         if path is not None:
@@ -99,6 +104,9 @@ def action_specs(window: MainWindow) -> list[ActionSpec]:
         ActionSpec("open_folder", "File", tr("Open &DICOM folder…"), "Ctrl+Shift+O", open_folder),
         ActionSpec("open_sample", "File", tr("Open the sample"), "", window.open_sample),
         ActionSpec("save", "File", tr("&Save mask…"), "Ctrl+S", window.save, is_open),
+        ActionSpec(
+            "import_mask", "File", tr("&Import mask…"), "Ctrl+Shift+I", import_mask, is_open
+        ),
         ActionSpec("open_workspace", "File", tr("Open &workspace…"), "", open_workspace),
         ActionSpec(
             "save_workspace",

@@ -57,6 +57,13 @@ def ask_save(parent: QWidget, suggestion: Path) -> Path | None:
     return Path(name) if name else None
 
 
+def ask_mask(parent: QWidget, folder: str) -> Path | None:
+    """Return the mask to import."""
+    patterns = _tr("Masks") + f" ({_IMAGE_PATTERNS});;" + _tr("All files") + " (*)"
+    name, _ = QFileDialog.getOpenFileName(parent, _tr("Import mask"), folder, patterns)
+    return Path(name) if name else None
+
+
 def ask_workspace(parent: QWidget, folder: str) -> Path | None:
     """Return the workspace to open."""
     name, _ = QFileDialog.getOpenFileName(parent, _tr("Open workspace"), folder, WORKSPACES)
