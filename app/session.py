@@ -219,7 +219,8 @@ class Session:
     def go_on(self) -> None:
         """Go on with the earlier work that was offered."""
         volume = None if self.document is None else self.document.volume
-        self.keeper.go_on(volume, self.view_state.window, self._recent_paths())
+        handle = self.keeper.go_on(volume, self.view_state.window, self._recent_paths())
+        self._open_handle = handle or self._open_handle
 
     def look_for_unfinished(self) -> None:
         """Offer what a crash interrupted; for the start of the program."""

@@ -282,15 +282,19 @@ class Keeper:
 
         self._submit(work, lambda _: None, self._notices.failed("workspace"))
 
-    def go_on(self, volume: Volume | None, window: Window, recent: Iterable[Path] = ()) -> None:
-        """Go on with the work that was offered; ``volume`` is the open scan, if any."""
+    def go_on(
+        self, volume: Volume | None, window: Window, recent: Iterable[Path] = ()
+    ) -> JobHandle | None:
+        """Go on with the work that was offered; ``volume`` is the open scan, if any.
+
+        Returns what can be cancelled: reading the image, where it is not open yet.
+        """
         offer, journal = self._offer, self._journal
         self._set_offer(None)
         if offer is None:
-            return
+            return None
         if not offer.is_this_scan or volume is None or journal is None or self._image is None:
-            self.open(offer.summary.path, recent=recent)
-            return
+            return self.open(offer.summary.path, recent=recent)
         path, source = offer.summary.path, self._image
 
         def work(ctx: JobContext) -> Restored:
@@ -312,6 +316,7 @@ class Keeper:
         self._notices.begin("workspace", "Fetching the earlier work")
         # In the order of writing: what is drawn now must not go into that file.
         self._submit(work, done, self._notices.failed("workspace"))
+        return None
 
     def open(
         self, path: Path, image_path: Path | None = None, recent: Iterable[Path] = ()
