@@ -29,15 +29,16 @@ UNSAVED_AGE = timedelta(days=30)
 def image_digest(volume: Volume) -> str:
     """Return a hash of a scan's voxels and grid: equal for the same scan wherever it lies.
 
-    BLAKE2b, 16 bytes, over the type, the shape, the affine rounded to 0.0001 mm and the voxels.
+    The first 16 bytes of a SHA-256 (fast on processors of today) over the type, the shape, the
+    affine rounded to 0.0001 mm and the voxels.
     """
     voxels = volume.voxels
-    digest = hashlib.blake2b(digest_size=16)
+    digest = hashlib.sha256()
     affine = np.round(volume.geometry.affine, 4) + 0.0  # no negative zeros
     digest.update(f"{voxels.dtype.str} {voxels.shape}".encode() + affine.tobytes())
     for plane in voxels:
         digest.update(np.ascontiguousarray(plane).data)
-    return digest.hexdigest()
+    return digest.hexdigest()[:32]
 
 
 def automatic_path(folder: Path, digest: str) -> Path:

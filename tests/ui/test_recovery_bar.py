@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from PySide6.QtCore import Qt
 
+from app.ui import dialogs
+from app.ui.main_window import MainWindow
 from app.ui.recovery_bar import RecoveryBar
 from tests.workspace.bench import Bench, state, worked_on, write_image
 
@@ -62,3 +64,34 @@ def test_the_first_edit_answers_the_question(qtbot, image):
     assert not bar.isHidden()
     bench.paint(0)
     assert bar.isHidden()
+
+
+def test_the_menu_saves_a_workspace_opens_it_and_asks_for_an_image_that_moved(
+    qtbot, image, tmp_path, monkeypatch
+):
+    first = worked_on(image)
+    window = MainWindow(first.session)
+    qtbot.addWidget(window)
+    own = tmp_path / "case.maskwright"
+    monkeypatch.setattr(dialogs, "ask_save_workspace", lambda *_: own)
+    window.actions_table.run("save_workspace")
+    first.run()
+    before = state(first.document)
+    first.end()
+    window.close()
+
+    moved = image.rename(tmp_path / "moved.nii.gz")
+    second = Bench()
+    window = MainWindow(second.session)
+    qtbot.addWidget(window)
+    monkeypatch.setattr(dialogs, "ask_workspace", lambda *_: own)
+    asked = []
+    monkeypatch.setattr(
+        dialogs, "ask_moved_image", lambda parent, name, folder: asked.append(name) or moved
+    )
+    window.actions_table.run("open_workspace")
+    second.run()
+    assert asked == [image.name]
+    assert state(second.document) == before
+    second.document.mark_saved()
+    window.close()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import sqlite3
+import uuid
 
 import pytest
 
@@ -10,6 +13,7 @@ from app.session import ImageWanted
 from app.workspace import schema
 from app.workspace.codec import WorkspaceError
 from app.workspace.recovery import peek
+from app.workspace.schema import log_path
 from tests.workspace.bench import Bench, automatic, state, worked_on, write_image
 
 pytestmark = pytest.mark.usefixtures("bright_model")
@@ -251,6 +255,50 @@ def test_a_damaged_workspace_is_named_and_kept(image):
     aside = next(p for p in automatic() if "-" in p.stem)
     assert aside.read_bytes() == spoilt
     assert peek(path).n_steps == 1
+
+
+def test_the_file_knows_whether_the_masks_were_exported(image, tmp_path):
+    bench = worked_on(image)
+
+    def is_saved() -> bool:
+        bench.run()
+        with sqlite3.connect(":memory:") as database:
+            # A copy: the file is locked by the window.
+            folder = tmp_path / uuid.uuid4().hex
+            folder.mkdir()
+            for name in (automatic()[0], log_path(automatic()[0])):
+                shutil.copy(name, folder)
+            database.execute("ATTACH ? AS copy", (str(folder / automatic()[0].name),))
+            (value,) = database.execute("SELECT is_saved FROM copy.workspace").fetchone()
+        database.close()
+        return bool(value)
+
+    assert not is_saved()
+    bench.session.save_mask(tmp_path / "mask.nii.gz")
+    assert is_saved()
+    bench.paint(7)
+    assert not is_saved()
+    bench.session.undo()
+    assert is_saved()
+
+
+def test_an_imported_mask_is_kept_like_any_other_step(image, tmp_path):
+    first = worked_on(image)
+    first.session.save_mask(tmp_path / "mask.nii.gz")
+    first.run()
+    labels = first.document.labelmap.voxels.copy()
+    first.end()
+    second = Bench()
+    second.open(image)
+    second.session.import_mask(tmp_path / "mask.nii.gz")
+    second.run()
+    second.crash()
+    third = Bench()
+    third.open(image)
+    third.session.go_on()
+    third.run()
+    assert third.document.undo_labels == ("Import mask.nii.gz",)
+    assert (third.document.labelmap.voxels == labels).all()
 
 
 # -- a workspace of the user's own -----------------------------------------------------------------
