@@ -30,7 +30,7 @@ def user_config_dir() -> Path:
 
 
 def user_data_dir() -> Path:
-    """Return the folder of imported models; ``MASKWRIGHT_HOME`` overrides it."""
+    """Return the folder of imported models and kept work; ``MASKWRIGHT_HOME`` overrides it."""
     return _user_dir("data", platformdirs.user_data_dir(_APP, appauthor=False))
 
 

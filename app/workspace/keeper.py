@@ -303,6 +303,8 @@ class Keeper:
                 if store.summary().image.digest != source.digest:
                     raise other_image(path, source.name)
                 loaded = store.load(volume.geometry)
+                # It may have been opened from another place this time.
+                store.set_image(source)
             return Restored(volume, window, Path(source.path), source, loaded, store)
 
         def done(restored: Restored) -> None:

@@ -37,7 +37,7 @@ def open_or_copy(path: Path, folder: Path) -> tuple[Store, bool]:
     try:
         return Store.open(path), False
     except (LockedError, UnwritableError) as error:
-        logger.info("Opening a copy: %s", error)
+        logger.info("Opening a copy: %s", type(error).__name__)
     make_folder(folder)
     for attempt in range(_COPY_ATTEMPTS):
         copy = another_path(folder, path.name.removesuffix(SUFFIX).partition("-")[0])

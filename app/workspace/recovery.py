@@ -97,7 +97,7 @@ def set_aside(path: Path) -> Path:
     except LockedError:
         raise
     except WorkspaceError as error:
-        logger.info("Setting a workspace aside that does not open: %s", error)
+        logger.info("A workspace that is set aside: %s", type(error).__name__)
     aside = another_path(path.parent, path.name.removesuffix(SUFFIX).partition("-")[0])
     try:
         path.rename(aside)
@@ -115,7 +115,7 @@ def find_unfinished(folder: Path, others: Iterable[Path] = ()) -> Summary | None
         try:
             summary = peek(path)
         except WorkspaceError as error:
-            logger.info("Not offered: %s", error)
+            logger.info("A workspace that is not offered: %s", type(error).__name__)
             continue
         if not summary.is_closed and summary.has_work:
             found.append(summary)
@@ -180,5 +180,5 @@ def _may_go(path: Path, age: timedelta, limits: Limits) -> bool:
     except LockedError:
         return False
     except WorkspaceError as error:
-        logger.info("A workspace that is to go does not open: %s", error)
+        logger.info("A workspace that is to go: %s", type(error).__name__)
     return is_saved or age > limits.unsaved_age

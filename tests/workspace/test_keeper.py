@@ -137,6 +137,45 @@ def test_another_scan_of_the_same_name_is_not_offered_the_work(image):
     assert bench.offers == []
 
 
+def test_a_scan_that_was_opened_from_elsewhere_is_found_there_after_a_crash(image, tmp_path):
+    worked_on(image).end()
+    moved = image.rename(tmp_path / "elsewhere.nii.gz")
+    second = Bench()
+    second.open(moved)
+    second.session.go_on()
+    second.run()
+    before = state(second.document)
+    second.crash()
+    third = Bench()
+    third.session.look_for_unfinished()
+    third.run()
+    third.session.go_on()
+    third.run()
+    assert third.session.source_path == moved
+    assert state(third.document) == before
+
+
+def test_what_is_drawn_while_earlier_work_is_fetched_stays(image):
+    first = worked_on(image)
+    before = state(first.document)
+    first.end()
+    second = Bench()
+    second.open(image)
+    second.session.go_on()
+    second.paint(7)
+    second.run()
+    assert second.document.undo_labels == ("Paint 7",)
+    second.end()
+    found = []
+    for path in automatic():
+        bench = Bench()
+        bench.open(path)
+        found.append(state(bench.document))
+        bench.end()
+    assert before in found
+    assert state(second.document) in found
+
+
 def test_two_windows_on_one_scan_keep_their_work_apart(image):
     first = worked_on(image)
     second = Bench()
