@@ -64,7 +64,7 @@ def shrink(mask: np.ndarray, spacing_zyx: Spacing, margin_mm: float) -> np.ndarr
     Beyond the array nothing is outside: where the object leaves the scan it is not worn away.
     """
     kept: np.ndarray = distance_mm(~mask, spacing_zyx) > margin_mm * _HAIR
-    return kept & mask
+    return kept
 
 
 def smooth_median(mask: np.ndarray, spacing_zyx: Spacing, radius_mm: float) -> np.ndarray:

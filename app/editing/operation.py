@@ -280,8 +280,8 @@ class Smooth(Operation):
     title = "Smooth"
 
     def wanted(self, scan: EditInput) -> Wanted | None:
-        # A Gaussian reaches farther than its width; four of them are all there is of it.
-        region = scan.extent(margin_mm=self.size_mm * (4 if self.how is Smoothing.GAUSSIAN else 1))
+        # Neither kind adds anything outside the block that holds the mask.
+        region = scan.extent()
         if region is None:
             return None
         is_median = self.how is Smoothing.MEDIAN

@@ -105,15 +105,15 @@ def rim_strokes(mask: np.ndarray, distance: int) -> list[np.ndarray]:
     came = 0  # the pixel to the left of the first one is outside
     trace = [start]
     while len(trace) == 1 or pixel != start:
-        # The first neighbour inside, clockwise from the last one that was seen outside.
+        # The first neighbour inside, clockwise.
         turn = next(
             t % 8
             for t in range(came, came + 8)
             if wide[pixel[0] + _ROUND[t % 8][0], pixel[1] + _ROUND[t % 8][1]]
         )
         pixel = (pixel[0] + _ROUND[turn][0], pixel[1] + _ROUND[turn][1])
-        # That last one outside, seen from here.
-        came = (turn + (5 if turn % 2 else 6)) % 8
+        # The first one, seen from here, of which it is not known that it is outside.
+        came = (turn + 6) % 8
         trace.append(pixel)
     points = np.array(trace) - room
     inside = ((points >= 0) & (points < mask.shape)).all(axis=1)

@@ -58,17 +58,23 @@ def block(rows: slice, columns: slice) -> np.ndarray:
     return mask
 
 
+def wedge() -> np.ndarray:
+    rows, columns = np.indices((40, 60))
+    return (np.abs(rows - 20) < (columns - 4) / 4) & (columns < 55)
+
+
 @pytest.mark.parametrize(
     "mask",
     [
         ring_sector(),
+        wedge(),
         block(slice(4, 12), slice(3, 46)),
         block(slice(0, 40), slice(0, 50)),
         block(slice(7, 8), slice(9, 10)),
         block(slice(7, 9), slice(9, 11)),
         block(slice(5, 6), slice(9, 30)),
     ],
-    ids=["sickle", "bar", "whole slice", "one pixel", "four pixels", "line"],
+    ids=["sickle", "wedge", "bar", "whole slice", "one pixel", "four pixels", "line"],
 )
 def test_the_stroke_is_a_connected_path_that_keeps_off_the_rim(mask):
     stroke, room_mm = middle_stroke(mask, (1.0, 1.0))
