@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -130,14 +131,32 @@ def _interval(figure: Figure) -> str:
 
 def bench(
     device: DeviceOption = DeviceName.AUTO,
+    networks: Annotated[
+        bool, typer.Option(help="Published networks beside plain PyTorch, instead; minutes.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Measure this machine: start-up, opening, box to mask, carrying through, memory."""
     from app.benchmark import figures_text, run_benchmark
 
+    if networks:
+        _bench_networks(as_json)
+        return
     with progress("Measuring") as ctx:
         figures = run_benchmark(make_engine(device), ctx)
     if as_json:
         print_json(figures)
     else:
         typer.echo(figures_text(figures))
+
+
+def _bench_networks(as_json: bool) -> None:
+    from models.network_benchmark import network_text, run_network_benchmark
+    from models.runtime import cpu_name
+
+    with progress("Measuring") as ctx:
+        rows = run_network_benchmark(ctx)
+    if as_json:
+        print_json({"machine": {"cpu": cpu_name(), "cores": os.cpu_count()}, "networks": rows})
+    else:
+        typer.echo(network_text(rows))

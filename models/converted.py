@@ -120,8 +120,10 @@ def convert(module: torch.nn.Module, example: tuple[np.ndarray, ...]) -> openvin
     with torch.inference_mode(), warnings.catch_warnings():
         # Tracing warns of every Python number that it takes for a constant; here they are.
         warnings.simplefilter("ignore")
+        # Traced here: OpenVINO would run the network three times to check the trace.
+        traced = torch.jit.trace(module, tensors, check_trace=False)
         return convert_model(
-            module, example_input=tensors, input=[list(array.shape) for array in example]
+            traced, example_input=tensors, input=[list(array.shape) for array in example]
         )
 
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from models.networks.sam import PromptableNetwork
 
 EMBEDDING_SHAPE = (1, 256, 64, 64)
+# bfloat16 holds a position of 0 to 1023 only to the nearest 4: boxes would move by pixels.
+DECODER_PRECISION = "f32"
 # Slices that a GPU encodes together while nobody waits.
 GPU_BATCH = 4
 
@@ -215,8 +217,8 @@ def assemble(
 ) -> BoxModel:
     """Return a model whose network comes from ``load``, which is called at most once.
 
-    On a CPU: OpenVINO graphs, kept in ``cache_dir``, in its fastest precision or the one given. On
-    a GPU: PyTorch in half precision, warmed up.
+    On a CPU: OpenVINO graphs, kept in ``cache_dir``; the encoder in its fastest precision, or the
+    one given. On a GPU: PyTorch, the encoder in half precision, warmed up.
     """
     steps = STEPS[installed.format]
     image = np.zeros((1, 3, steps.side, steps.side), np.float32)
@@ -247,7 +249,7 @@ def assemble(
             device,
             name=f"{installed.sha256}-decoder",
             cache_dir=cache_dir,
-            precision=precision,
+            precision=DECODER_PRECISION,
         )
         return BoxModel(spec, steps, encode, decode, sha256=installed.sha256, device=words)
 
@@ -255,7 +257,7 @@ def assemble(
         model.runs_on("PyTorch float32 on the CPU (the GPU's memory is full)")
 
     encode = wrap_module(network().image_encoder, device, on_cpu=moved)
-    decode = wrap_module(decoder(network()), device)
+    decode = wrap_module(decoder(network()), device, precision=DECODER_PRECISION)
     words = f"PyTorch fp16 on {device.name}"
     model = BoxModel(spec, steps, encode, decode, sha256=installed.sha256, device=words)
     # The first run chooses kernels; nobody should wait for that.

@@ -221,11 +221,15 @@ def _wait(request: openvino.InferRequest, check: Callable[[], None]) -> None:
 
 
 def wrap_module(
-    module: torch.nn.Module, device: Device, *, on_cpu: Callable[[], None] | None = None
+    module: torch.nn.Module,
+    device: Device,
+    *,
+    precision: str = "f16",
+    on_cpu: Callable[[], None] | None = None,
 ) -> Network:
     """Return a PyTorch module as a function of arrays whose first axes are one batch.
 
-    On a GPU it runs in half precision with channels-last memory. If the GPU's memory is full, the
+    On a GPU it runs with channels-last memory, in half precision by default. If its memory is full,
     cached blocks are released; then the batch is halved, down to single images; then the module
     moves to the CPU. The log says so.
 
@@ -233,6 +237,8 @@ def wrap_module(
     ----------
     module : torch.nn.Module
     device : Device
+    precision : "f16" or "f32"
+        What a GPU computes in.
     on_cpu : callable, optional
         Called once when the module has moved to the CPU.
     """
@@ -244,7 +250,7 @@ def wrap_module(
         tensors = [torch.from_numpy(np.ascontiguousarray(x)) for x in inputs]
         if where == "cuda":
             tensors = [t.pin_memory().to(where, non_blocking=True) for t in tensors]
-        use_half = where == "cuda"
+        use_half = where == "cuda" and precision == "f16"
         with torch.inference_mode(), torch.autocast(where, torch.float16, enabled=use_half):
             outputs = on_device(*tensors)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)

@@ -87,3 +87,27 @@ def test_bench_measures_what_it_promises(run):
     assert figures["carry_through"]["slices"] >= 1
     assert figures["segment_command"]["peak_rss_mb"] > 100
     assert {"machine", "model", "open", "window", "goals"} <= set(figures)
+
+
+def test_bench_networks_compares_with_plain_pytorch(run, monkeypatch):
+    import torch
+
+    from models import network_benchmark
+
+    def tiny():
+        module = network_benchmark.seeded(lambda: torch.nn.Conv2d(1, 2, 3))
+        yield network_benchmark.measure(
+            "TransUNet, a slice",
+            module,
+            (np.random.default_rng(0).random((1, 1, 16, 16), np.float32),),
+            network_benchmark._class_masks,
+            precision="f32",
+        )
+
+    monkeypatch.setattr(network_benchmark, "PARTS", {"a slice": tiny})
+    (row,) = run("bench", "--networks", "--json").json["networks"]
+    assert row["ratio"] == pytest.approx(row["plain_ms"] / row["ours_ms"])
+    assert row["error"] < 1e-5
+    assert row["iou"] == 1
+    assert row["goal"] == "at least 1.6 x"
+    assert "TransUNet, a slice" in run("bench", "--networks").out
