@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from dataclasses import dataclass
 
+from app.core.events import Event
 from app.core.prompts import AXIAL
 from app.core.tasks import JobContext, JobHandle, Runner
 from app.core.view_state import ViewState
@@ -19,16 +21,31 @@ from models.engine import InferenceEngine
 SliceOf = tuple[int, int]  # axis, index
 
 
+@dataclass(frozen=True)
+class _Report:
+    """What a job did: slices encoded, the time it took, where the model moved meanwhile."""
+
+    n_computed: int
+    seconds: float
+    moved_to: str
+
+
 class IdleEncoding:
     """Keeps one small job of low priority on the worker until every slice is encoded.
 
     The job that runs is cancelled as soon as somebody wants another slice, and waits in line for
     its turn again.
+
+    Events
+    ------
+    device_changed : str
+        The model had to move, e.g. because the GPU's memory is full; where it runs now.
     """
 
     def __init__(
         self, runner: Runner, engine: InferenceEngine, view_state: ViewState, notices: Notices
     ) -> None:
+        self.device_changed: Event[str] = Event()
         self._runner = runner
         self._engine = engine
         self._view_state = view_state
@@ -82,23 +99,28 @@ class IdleEncoding:
             return
         views = [SliceView(volume, axis, index, window) for axis, index in self._asked]
 
-        def work(ctx: JobContext) -> tuple[int, float]:
+        def work(ctx: JobContext) -> _Report:
+            device_before = self._engine.device_text(spec.id)
             n_before, began = self._engine.cache.n_computed, time.perf_counter()
             self._engine.prepare(spec.id, views, ctx)
-            return self._engine.cache.n_computed - n_before, time.perf_counter() - began
+            seconds = time.perf_counter() - began
+            device = self._engine.device_text(spec.id)
+            moved_to = device if device != device_before else ""
+            return _Report(self._engine.cache.n_computed - n_before, seconds, moved_to)
 
         self._handle = self._runner.submit(
             work, key="encode", done=self._on_done, failed=self._notices.failed("encode"),
             priority=-1,
         )  # fmt: skip
 
-    def _on_done(self, result: tuple[int, float]) -> None:
-        n_computed, seconds = result
+    def _on_done(self, report: _Report) -> None:
         self._ready.update(self._asked)
-        if n_computed:
-            self._n_timed += n_computed
-            self._seconds += seconds
+        if report.n_computed:
+            self._n_timed += report.n_computed
+            self._seconds += report.seconds
             self._tell()
+        if report.moved_to:
+            self.device_changed.emit(report.moved_to)
         self._submit()
 
     def _tell(self) -> None:

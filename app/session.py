@@ -108,6 +108,7 @@ class Session:
             runner, engine, self.view_state, self._notices, settings.model_id or DEFAULT_MODEL
         )
         self._encoding = IdleEncoding(runner, engine, self.view_state, self._notices)
+        self._encoding.device_changed.connect(self._show_device)
         # Not on the model's runner: a mask is edited while another one is carried through.
         self._mask_editing = MaskEditing(
             file_runner, self.view_state, self._notices, lambda: self.draw_over
@@ -149,18 +150,21 @@ class Session:
         wanted = self._prompting.model_id = model_id or self.model_id
 
         def work(ctx: JobContext) -> tuple[str, ModelSpec]:
-            segmenter = self._engine.load(wanted)
-            device_text = f"{segmenter.model.device} ({self._engine.device.reason})"
-            return device_text, segmenter.spec
+            spec = self._engine.load(wanted).spec
+            return self._engine.device_text(wanted), spec
 
         def done(result: tuple[str, ModelSpec]) -> None:
-            self.device_text, spec = result
+            device_text, spec = result
             self._encoding.use(spec)
             self._notices.end("model")
-            self.models_changed.emit(None)
+            self._show_device(device_text)
 
         self._notices.begin("model", "Loading the model")
         self._runner.submit(work, key="model", done=done, failed=self._notices.failed("model"))
+
+    def _show_device(self, device_text: str) -> None:
+        self.device_text = device_text
+        self.models_changed.emit(None)
 
     # -- opening -------------------------------------------------------------------------------
 

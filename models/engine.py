@@ -124,6 +124,10 @@ class InferenceEngine:
         logger.info("Loaded %s (%s)", model_id, model.device)
         return segmenter
 
+    def device_text(self, model_id: str) -> str:
+        """Return where and how a model runs now, and why there; loads it the first time."""
+        return f"{self.load(model_id).model.device} ({self.device.reason})"
+
     def unload(self, model_id: str) -> None:
         """Forget a loaded model, e.g. because its file was removed."""
         self._segmenters.pop(model_id, None)

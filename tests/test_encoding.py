@@ -166,6 +166,22 @@ def test_progress_and_time_left_are_told_below_what_people_wait_for(setup):
     assert told[-1].text.startswith("Preparing slices: 3 of 7")
 
 
+def test_a_model_that_moves_is_told(setup, bright_model, monkeypatch):  # noqa: F811
+    told: list[str] = []
+    setup.idle.device_changed.connect(told.append)
+    prepare = bright_model.prepare
+
+    def moving(views, cache, ctx):
+        prepare(views, cache, ctx)
+        bright_model.device = "the CPU (the GPU's memory is full)"
+
+    monkeypatch.setattr(bright_model, "prepare", moving)
+    setup.start()
+    setup.runner.run_all()
+    (sentence,) = told
+    assert sentence.startswith("the CPU (the GPU's memory is full)")
+
+
 def test_a_failure_is_told_once_and_ends_it(setup, monkeypatch):
     messages: list[str] = []
     setup.notices.message.connect(lambda message: messages.append(message.text))
