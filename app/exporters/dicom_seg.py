@@ -45,7 +45,7 @@ class SegmentationExporter:
     def export(self, snapshot: Snapshot, path: Path, ctx: JobContext) -> None:
         """Write the object and read it back; see `Exporter.export`."""
         ctx.report(0.0, "Reading headers")
-        sources = _sources(snapshot.volume, path)
+        sources = read_sources(snapshot.volume, path)
         labels = snapshot.labelmap.voxels
         present = [int(i) for i in np.unique(labels) if i]
         if not present:
@@ -72,14 +72,14 @@ class SegmentationExporter:
                 )
 
 
-def _sources(volume: Volume, path: Path) -> Sequence[Dataset]:
+def read_sources(volume: Volume, path: Path) -> Sequence[Dataset]:
     """Return the headers of the scan's files, without pixels."""
     import pydicom
 
     if not volume.source_paths:
         raise ExportError(
-            f"“{path.name}” cannot be saved: a DICOM segmentation needs a scan that was opened "
-            "from DICOM, slice by slice as it was scanned. Choose NIfTI, NRRD or MetaImage."
+            f"“{path.name}” cannot be saved: a DICOM object needs a scan that was opened from "
+            "DICOM, slice by slice as it was scanned. Choose NIfTI, NRRD or MetaImage."
         )
     try:
         with warnings.catch_warnings():
@@ -93,7 +93,7 @@ def _sources(volume: Volume, path: Path) -> Sequence[Dataset]:
     if missing:
         raise ExportError(
             f"“{path.name}” cannot be saved: the scan has lost its {missing[0]} (it was "
-            "anonymised), so a DICOM segmentation cannot refer to it. Choose NIfTI, NRRD or "
+            "anonymised), so a DICOM object cannot refer to it. Choose NIfTI, NRRD or "
             "MetaImage."
         )
     for source in sources:
