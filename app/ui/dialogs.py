@@ -24,7 +24,11 @@ from app.session import SeriesInfo
 _IMAGE_PATTERNS = "*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm"
 IMAGES = f"Images and workspaces ({_IMAGE_PATTERNS} *.maskwright);;All files (*)"
 WORKSPACES = "Workspaces (*.maskwright)"
-MASKS = "NIfTI (*.nii.gz *.nii);;NRRD (*.nrrd);;MetaImage (*.mha)"
+MASKS = (
+    "NIfTI (*.nii.gz *.nii);;NRRD (*.nrrd);;MetaImage (*.mha);;"
+    "DICOM segmentation (*.dcm);;DICOM RT structure set (*.rtstruct.dcm)"
+)
+MASK_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha", ".dcm")
 
 
 class Unsaved(Enum):

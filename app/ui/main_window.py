@@ -175,7 +175,7 @@ class MainWindow(QMainWindow):
         path = dialogs.ask_save(self, folder / f"{stem}.nii.gz")
         if path is None:
             return False
-        if not path.name.lower().endswith((".nii", ".nii.gz", ".nrrd", ".mha")):
+        if not path.name.lower().endswith(dialogs.MASK_SUFFIXES):
             path = path.with_name(path.name + ".nii.gz")
         self.session.save_mask(path)
         return True
