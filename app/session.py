@@ -6,6 +6,7 @@ Slow work goes through a `Runner`; what crosses to the worker is immutable.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +121,8 @@ class Session:
             self._notices,
             user_data_dir() / "workspaces",
             view=lambda: view_content(self.view_state, self.model_window, self.scores),
-            read_image=_read_image,
+            # The image of kept work was opened already, if need be on a regular grid.
+            read_image=partial(_read_image, resample=True),
             show=self._show_restored,
             app_version=__version__,
         )
@@ -168,8 +170,13 @@ class Session:
 
     # -- opening -------------------------------------------------------------------------------
 
-    def open(self, path: Path, *, series_uid: str | None = None) -> None:
-        """Read a scan or a workspace on the worker; the open document stays until it is there."""
+    def open(self, path: Path, *, series_uid: str | None = None, resample: bool = False) -> None:
+        """Read a scan or a workspace on the worker; the open document stays until it is there.
+
+        Of a folder with several series, or with one that can be opened only on another grid, the
+        series are offered instead. With ``resample`` tilted or uneven slices are put on a regular
+        grid.
+        """
         path = Path(path)
         if path.suffix.lower() == WORKSPACE_SUFFIX:
             self.open_workspace(path)
@@ -179,10 +186,14 @@ class Session:
             ctx: JobContext,
         ) -> tuple[SeriesInfo, ...] | tuple[Volume, tuple[float, float], ImageRef]:
             if series_uid is None and path.is_dir():
-                found = tuple(s for s in scan(path) if s.is_openable)
-                if len(found) > 1:
-                    return found
-            volume, window = _read_image(path, series_uid or "", ctx)
+                found = scan(path)
+                openable = tuple(s for s in found if s.is_openable)
+                if len(openable) > 1:
+                    return openable
+                crooked = tuple(s for s in found if s.can_resample)
+                if crooked and not openable:
+                    return crooked
+            volume, window = _read_image(path, series_uid or "", ctx, resample=resample)
             shape, where = volume.geometry.shape_zyx, str(path.absolute())
             return volume, window, ImageRef(image_digest(volume), shape, where, series_uid or "")
 
@@ -467,9 +478,11 @@ class Session:
         return self.document
 
 
-def _read_image(path: Path, series_uid: str, ctx: JobContext) -> tuple[Volume, tuple[float, float]]:
+def _read_image(
+    path: Path, series_uid: str, ctx: JobContext, *, resample: bool
+) -> tuple[Volume, tuple[float, float]]:
     """Return a scan and the window that suits it."""
-    volume = read_volume(path, series_uid=series_uid or None, ctx=ctx)
+    volume = read_volume(path, series_uid=series_uid or None, resample=resample, ctx=ctx)
     return volume, intensity_window(volume.voxels, volume.modality)
 
 

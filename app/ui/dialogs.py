@@ -120,12 +120,22 @@ def ask_series(parent: QWidget, series: tuple[SeriesInfo, ...]) -> SeriesInfo | 
     buttons.rejected.connect(dialog.reject)
     choices.itemDoubleClicked.connect(dialog.accept)
     layout = QVBoxLayout(dialog)
-    layout.addWidget(QLabel(_tr("This folder holds several series.")))
+    heading = QLabel(series_heading(series))
+    heading.setWordWrap(True)
+    layout.addWidget(heading)
     layout.addWidget(choices)
     layout.addWidget(buttons)
     if dialog.exec() != QDialog.DialogCode.Accepted:
         return None
     return series[choices.currentRow()]
+
+
+def series_heading(series: tuple[SeriesInfo, ...]) -> str:
+    """Return what is said above the series that are offered."""
+    if len(series) > 1:
+        return _tr("This folder holds several series.")
+    reason = series[0].reason.partition(" Export the series")[0]
+    return reason + _tr(" It can be opened resampled to a regular grid; masks then lie on that.")
 
 
 def describe_series(info: SeriesInfo) -> str:

@@ -207,7 +207,7 @@ class MainWindow(QMainWindow):
         chosen = dialogs.ask_series(self, series)
         path = self.session.offered_path
         if chosen is not None and path is not None:
-            self.session.open(path, series_uid=chosen.uid)
+            self.session.open(path, series_uid=chosen.uid, resample=not chosen.is_openable)
 
     def _on_image_wanted(self, wanted: ImageWanted) -> None:
         path = dialogs.ask_moved_image(self, wanted.image_name, wanted.workspace.parent)

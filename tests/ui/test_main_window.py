@@ -247,12 +247,14 @@ def test_several_series_are_offered_and_the_chosen_one_is_opened(bench, tmp_path
     )
     asked = []
     monkeypatch.setattr(dialogs, "ask_series", lambda parent, offered: offered[1])
-    monkeypatch.setattr(
-        bench.session, "open", lambda path, series_uid=None: asked.append((path, series_uid))
-    )
+
+    def opened(path, series_uid, resample):
+        asked.append((path, series_uid, resample))
+
+    monkeypatch.setattr(bench.session, "open", opened)
     bench.session.offered_path = tmp_path
     bench.session.series_offered.emit(series)
-    assert asked == [(tmp_path, "second")]
+    assert asked == [(tmp_path, "second", False)]
 
 
 def test_window_presets_of_ct_change_the_display_only(bench):
@@ -351,3 +353,20 @@ def test_no_shortcut_is_given_twice(bench):
         for key in action.shortcuts()
     ]
     assert sorted(taken) == sorted(set(taken))
+
+
+def test_a_tilted_series_is_offered_on_a_regular_grid(bench, shared_data, monkeypatch):
+    asked = []
+
+    def take_the_first(parent, series):
+        asked.append(dialogs.series_heading(series))
+        return series[0]
+
+    monkeypatch.setattr(dialogs, "ask_series", take_the_first)
+    bench.window.open_path(shared_data / "dicom" / "ct_ge_tilt_uneven")
+    bench.files.run_all()
+    assert "18.5 degrees" in asked[0]
+    assert "resampled to a regular grid" in asked[0]
+    document = bench.session.document
+    assert document.volume.modality is Modality.CT
+    assert "Resampled to a regular grid" in bench.window.message_bar.label.text()
