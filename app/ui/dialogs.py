@@ -149,9 +149,12 @@ def ask_unsaved(parent: QWidget) -> Unsaved:
     """Return what to do before unsaved work would be closed."""
     box = QMessageBox(parent)
     box.setWindowTitle(_tr("Unsaved mask"))
-    box.setText(_tr("The mask has changes that are not saved."))
+    box.setText(_tr("The mask has changes that were not saved to a file."))
+    box.setInformativeText(
+        _tr("They are kept all the same, and offered when you open this scan again.")
+    )
     save = box.addButton(_tr("Save…"), QMessageBox.ButtonRole.AcceptRole)
-    discard = box.addButton(_tr("Discard"), QMessageBox.ButtonRole.DestructiveRole)
+    discard = box.addButton(_tr("Leave it"), QMessageBox.ButtonRole.DestructiveRole)
     box.addButton(QMessageBox.StandardButton.Cancel)
     box.exec()
     clicked = box.clickedButton()
