@@ -7,6 +7,7 @@ crop's side. Training samples its crops by the same formulas.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -229,7 +230,7 @@ def draw_disks(plane: np.ndarray, points: np.ndarray, radius: float) -> None:
 def _densify(points: np.ndarray) -> np.ndarray:
     """Return points no more than one pixel apart along a polyline."""
     parts = [points[:1]]
-    for a, b in zip(points[:-1], points[1:], strict=True):
+    for a, b in itertools.pairwise(points):
         n = max(1, int(np.ceil(np.abs(b - a).max())))
         parts.append(a + (b - a) * (np.arange(1, n + 1) / n)[:, None])
     return np.concatenate(parts)

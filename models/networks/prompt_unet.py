@@ -1,8 +1,9 @@
 """The embedded promptable network: image and prompts enter together, around the box.
 
 Early fusion as in ScribblePrompt-UNet (Wong et al., ECCV 2024) and nnInteractive (Isensee et al.,
-2025): prompts are channels beside the image. Residual encoder, bilinear decoder with skips, and a
-thin branch at full resolution for sharp edges. Tensors in, tensors out.
+2025): prompts are channels beside the image, and so is what they say about intensities. Residual
+encoder, bilinear decoder with skips, and a thin branch at full resolution for sharp edges. Tensors
+in, tensors out.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from models.networks.prompt_statistics import N_MAPS, prompt_statistics
 
 # z-1, z, z+1, filled box, positive clicks, negative clicks, previous mask, neighbour's mask
 N_INPUTS = 8
@@ -78,7 +81,7 @@ class PromptUNet(nn.Module):
     def __init__(self, size: Size) -> None:
         super().__init__()
         c = size.channels
-        self.stem = ConvBlock(N_INPUTS * 4, c[0])
+        self.stem = ConvBlock((N_INPUTS + N_MAPS) * 4, c[0])
         self.levels = nn.ModuleList()
         n_in = c[0]
         for level, (n_out, n_blocks) in enumerate(zip(c, size.blocks, strict=True)):
@@ -90,14 +93,18 @@ class PromptUNet(nn.Module):
         self.ups = nn.ModuleList(
             ResidualBlock(c[i] + c[i - 1], c[i - 1]) for i in range(len(c) - 1, 0, -1)
         )
-        self.fine_in = ConvBlock(N_INPUTS, 16)
+        self.fine_in = ConvBlock(N_INPUTS + N_MAPS, 16)
         self.to_fine = nn.Conv2d(c[0], 16 * 4, 1)
         self.fine_out = nn.Sequential(ConvBlock(32, 16), nn.Conv2d(16, 1, 1))
         self.quality = nn.Sequential(
             nn.Linear(c[-1] + c[0], 64), nn.ReLU(inplace=True), nn.Linear(64, 1)
         )
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, planes: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.autocast(planes.device.type, enabled=False):
+            maps = prompt_statistics(planes.float())
+        x = torch.cat([planes, maps.to(planes.dtype)], dim=1)
+        x = x.contiguous(memory_format=torch.channels_last)
         features = self.stem(functional.pixel_unshuffle(x, 2))  # (B, c0, H/2, W/2)
         skips = []
         for level in self.levels:

@@ -22,7 +22,7 @@ def augment(images: np.ndarray, is_hu: bool, rng: np.random.Generator) -> np.nda
     """Return (3, N, N) crops in [0, 1], the three slices changed alike."""
     x = images
     if is_hu:
-        level, width = CT_WINDOWS[rng.integers(len(CT_WINDOWS))]
+        level, width = map(float, CT_WINDOWS[rng.integers(len(CT_WINDOWS))])
         if rng.random() < 0.6:
             level, width = level + rng.normal(0, 0.15 * width), width * np.exp(rng.normal(0, 0.25))
         # The crop counts from -1024 HU, so that what lies outside the scan is air.

@@ -1,25 +1,35 @@
 """From a checkpoint to what ships: fp16 weights, the graph that OpenVINO runs, the manifest.
 
-``python -m models.training.export CHECKPOINT --size 160`` writes all of it; a test proves that
-the graph and the PyTorch network give the same logits.
+``python -m models.training.export CHECKPOINT --size 160 --packs FOLDER`` writes all of it; a test
+proves that the graph and the PyTorch network give the same logits.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from models.networks.prompt_unet import N_INPUTS, prompt_unet
+from models.training.calibration import calibrate
+from models.training.pack import load_packs
+from models.training.tuning import TuneSet
 from models.weights import sha256_of
 
 STEM = "embedded_prompt_unet"
 
 
 def export(
-    checkpoint: Path, out: Path, *, network_size: str, input_size: int, details: dict[str, object]
+    checkpoint: Path,
+    out: Path,
+    *,
+    network_size: str,
+    input_size: int,
+    details: dict[str, object],
+    tune: TuneSet | None = None,
 ) -> Path:
     """Write weights, graph and manifest under ``out``; return the manifest's path.
 
@@ -33,21 +43,25 @@ def export(
         Pixels per side in use.
     details : dict
         Goes into the manifest: training data, metrics and the like.
+    tune : TuneSet, optional
+        Calibrates the network first; what was found goes into the manifest.
     """
     import openvino
     from openvino.tools.ovc import convert_model
     from safetensors.torch import save_file
 
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["ema"]
+    network = prompt_unet(network_size)
+    network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["ema"])
+    if tune is not None:
+        details = {**details, "calibration": asdict(calibrate(network, tune, input_size))}
     # The shipped precision is half; the graph is made from the rounded weights, so both agree.
     half = {
         name: tensor.half().contiguous() if tensor.is_floating_point() else tensor
-        for name, tensor in state.items()
+        for name, tensor in network.state_dict().items()
     }
     out.mkdir(parents=True, exist_ok=True)
     weights = out / f"{STEM}.safetensors"
     save_file(half, weights)
-    network = prompt_unet(network_size)
     network.load_state_dict({n: t.float() if t.is_floating_point() else t for n, t in half.items()})
     network.eval()
     example = torch.zeros(1, N_INPUTS, input_size, input_size)
@@ -86,7 +100,9 @@ def main() -> None:
     parser.add_argument("--network", default="S")
     parser.add_argument("--size", type=int, default=160)
     parser.add_argument("--details", type=Path, help="JSON that goes into the manifest.")
+    parser.add_argument("--packs", type=Path, help="Packs, to calibrate by.")
     given = parser.parse_args()
+    tune = TuneSet(load_packs(given.packs)) if given.packs else None
     details = json.loads(given.details.read_text()) if given.details else {}
     export(
         given.checkpoint,
@@ -94,6 +110,7 @@ def main() -> None:
         network_size=given.network,
         input_size=given.size,
         details=details,
+        tune=tune,
     )
 
 

@@ -24,6 +24,8 @@ STACKS = (
     "sunnybrook_lv2d",
 )
 # Label maps without images.
+# Kept beside the packs, and none itself.
+SUPERPIXELS = "superpixels.npz"
 LABEL_MAPS = "synthseg_labelmaps"
 # The only plane that is a picture in those stacks, as an axis of the (z, y, x) array.
 STACK_AXIS = 0
@@ -92,6 +94,12 @@ def load_cases(path: Path) -> list[PackedCase]:
             m["known_labels"] = tuple(m["known_labels"])
             cases.append(PackedCase(image=archive[f"image{i}"], labels=archive[f"labels{i}"], **m))
         return cases
+
+
+def load_packs(folder: Path) -> list[PackedCase]:
+    """Return the cases of every archive in a folder."""
+    paths = sorted(p for p in folder.glob("*.npz") if p.name != SUPERPIXELS)
+    return [case for path in paths for case in load_cases(path)]
 
 
 def patient_of(case: PackedCase) -> str:

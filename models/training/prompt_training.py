@@ -24,41 +24,62 @@ from models.networks.prompt_unet import prompt_unet
 from models.training.pack import PackedCase
 from models.training.plot import plot_log
 from models.training.prompts import add_corrections
-from models.training.recipe import Recipe
-from models.training.sampling import Sampler
+from models.training.recipe import Recipe, stage_at
+from models.training.sampling import Example, Sampler
 from models.training.superpixels import Superpixels
 from models.training.tuning import TuneSet
 
 CHECKPOINT_EVERY_S = 120
 LOG_EVERY_S = 30
 TUNE_EVERY_S = 480
-WARM_UP_STEPS = 200
+WARM_UP_STEPS = 100
+N_RECENT = 2000
 
 Report = Callable[[str], None]
 
 
 class ExampleStream(IterableDataset):
-    """Batches of examples without end; the crop size may change while it runs."""
+    """Batches of examples without end; the stage may change while it runs."""
 
     def __init__(
         self, cases: list[PackedCase], superpixels: list[Superpixels], recipe: Recipe, seed: int
     ) -> None:
         self._cases = cases
         self._superpixels = superpixels
-        self._batch = recipe.batch
+        self._recipe = recipe
         self._seed = seed
         # Shared with the drawing process.
-        self.size = torch.tensor([recipe.sizes[0]]).share_memory_()
+        self.stage = torch.tensor([0]).share_memory_()
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         torch.set_num_threads(1)
-        sampler = Sampler(self._cases, self._superpixels, int(self.size[0]), self._seed)
+        recipe = self._recipe
+        rng = np.random.default_rng(self._seed)
+        sampler = Sampler(self._cases, self._superpixels, recipe.sizes[0], self._seed)
+        recent: list[Example] = []
         while True:
-            sampler.size = int(self.size[0])
-            examples = [sampler.draw() for _ in range(self._batch)]
+            stage = int(self.stage[0])
+            n = recipe.batches[stage]
+            if sampler.size != recipe.sizes[stage]:
+                sampler.size = recipe.sizes[stage]
+                recent.clear()
+            n_fresh = max(round(n * recipe.fresh_share), min(n, 8 * n - len(recent)))
+            fresh = [sampler.draw() for _ in range(n_fresh)]
+            again = [turned(recent[i], rng) for i in rng.integers(len(recent), size=n - n_fresh)]
+            recent = (recent + fresh)[-N_RECENT:]
+            examples = fresh + again
             planes = np.stack([e.planes for e in examples])
             targets = np.stack([e.target for e in examples])
             yield torch.from_numpy(planes), torch.from_numpy(targets)
+
+
+def turned(example: Example, rng: np.random.Generator) -> Example:
+    """Return an example after one of the eight symmetries of the square."""
+    turns, mirrored = int(rng.integers(4)), bool(rng.integers(2))
+    planes, target = np.rot90(example.planes, turns, (1, 2)), np.rot90(example.target, turns)
+    if mirrored:
+        planes, target = planes[..., ::-1], target[..., ::-1]
+    return Example(planes, target)
 
 
 def prompt_loss(logits: Tensor, quality: Tensor, target: Tensor) -> tuple[Tensor, float]:
@@ -172,18 +193,21 @@ class PromptTraining:
         batches = iter(DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4))
         began = time.monotonic() - progress.seconds
         saved = logged = tuned = time.monotonic()
+        seen = 0
         while progress.seconds < self._budget_s:
             share = progress.seconds / self._budget_s
-            is_late = share >= recipe.size_switch
-            stream.size[0] = recipe.sizes[-1] if is_late else recipe.sizes[0]
-            self._step(*next(batches), share)
+            stage = stage_at(recipe, share)
+            stream.stage[0] = stage
+            planes, target = next(batches)
+            self._step(planes, target, share)
+            seen += len(target)
             now = time.monotonic()
             progress.seconds = now - began
             if now - logged >= LOG_EVERY_S:
-                self._log(len(progress.sums) * recipe.batch / (now - logged))
-                logged = now
+                self._log(seen / (now - logged))
+                logged, seen = now, 0
             if now - tuned >= TUNE_EVERY_S:
-                self._tell_tune(int(stream.size[0]))
+                self._tell_tune(recipe.sizes[stage])
                 tuned = time.monotonic()
             if now - saved >= CHECKPOINT_EVERY_S:
                 self._save()
@@ -241,14 +265,7 @@ class PromptTraining:
         progress = self.progress
         loss, dice = np.mean(progress.sums, axis=0)
         progress.sums.clear()
-        path = self._out / "log.csv"
-        is_new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.writer(file)
-            if is_new:
-                writer.writerow(("seconds", "step", "loss", "dice", "tune_dice"))
-            row = (round(progress.seconds), progress.step, f"{loss:.5f}", f"{dice:.5f}", "")
-            writer.writerow(row)
+        self._write_row(f"{loss:.5f}", f"{dice:.5f}", "")
         self._report(
             f"{progress.seconds:6.0f} s  step {progress.step}  loss {loss:.4f}  dice {dice:.4f}  "
             f"{images_per_s:.1f} images/s"
@@ -256,12 +273,20 @@ class PromptTraining:
 
     def _tell_tune(self, size: int) -> None:
         dice, ellipse = self._tune.dice(self._predict, size)
-        path = self._out / "log.csv"
-        with path.open("a", newline="") as file:
-            row = (round(self.progress.seconds), self.progress.step, "", "", f"{dice:.5f}")
-            csv.writer(file).writerow(row)
+        path = self._write_row("", "", f"{dice:.5f}")
         self._report(f"tune Dice {dice:.4f} (inscribed ellipse {ellipse:.4f}) at {size} pixels")
         plot_log(path, self._out / "log.png")
+
+    def _write_row(self, loss: str, dice: str, tune_dice: str) -> Path:
+        path = self._out / "log.csv"
+        is_new = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.writer(file)
+            if is_new:
+                writer.writerow(("seconds", "step", "loss", "dice", "tune_dice"))
+            progress = self.progress
+            writer.writerow((round(progress.seconds), progress.step, loss, dice, tune_dice))
+        return path
 
     def _predict(self, planes: np.ndarray) -> np.ndarray:
         with torch.inference_mode(), self._autocast():

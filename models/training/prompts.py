@@ -7,7 +7,7 @@ import math
 import numpy as np
 from scipy import ndimage
 
-from models.preprocess import CLICK_RADIUS_PX, SCRIBBLE_RADIUS_PX, draw_disks
+from models.preprocess import CLICK_RADIUS_PX, SCRIBBLE_RADIUS_PX, draw_disks, filled_box
 
 
 def jittered(
@@ -96,6 +96,36 @@ def corrupted(mask: np.ndarray, rng: np.random.Generator, strength: float = 1.0)
                 disk = (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
                 out = out & ~disk if rng.random() < 0.6 else out | disk
     return out.astype(np.float32)
+
+
+def drifted(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return a mask that has grown, shrunk or moved as a whole, as carried masks do in time.
+
+    The image then has to tell where the object ends: a copy of the mask would be wrong.
+    """
+    inside = mask > 0.5
+    if not inside.any():
+        return inside.astype(np.float32)
+    distance = ndimage.distance_transform_edt(~inside) - ndimage.distance_transform_edt(inside)
+    radius = math.sqrt(float(inside.sum()) / math.pi)
+    moved = distance <= radius * rng.uniform(-0.3, 0.35)
+    if not moved.any():
+        moved = distance <= float(distance.min()) / 2
+    shift = np.round(rng.normal(0, 0.08, 2) * radius).astype(int)
+    return np.roll(moved, tuple(shift), (0, 1)).astype(np.float32)
+
+
+def box_of(mask: np.ndarray, margin: float) -> np.ndarray:
+    """Return the filled bounding box of a mask, wider by a share of its sides; 0 if it is empty."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if rows.size == 0:
+        return np.zeros_like(mask)
+    edges = []
+    for hit in (rows, columns):
+        low, high = float(hit[0]), float(hit[-1] + 1)
+        edges.append((low - margin * (high - low), high + margin * (high - low)))
+    (r0, r1), (c0, c1) = edges
+    return filled_box((r0, c0, r1, c1), len(mask))
 
 
 def _click_inside(

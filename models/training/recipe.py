@@ -19,31 +19,37 @@ class Recipe:
     network : "XS", "S" or "M"
     minutes : float
         The learning rate falls to nothing over this time, whatever the machine manages in it.
-    sizes : tuple of int
-        Side of the crops in pixels: the first for most of the time, the last at the end.
-    size_switch : float
-        Share of the time after which the last size is used.
-    batch : int
+    sizes, shares, batches : tuple
+        Stages: side of the crops in pixels, share of the time, images per step. Small crops
+        teach what to look for at a fraction of the cost; the last size is the one for use.
+    fresh_share : float
+        Share of each batch that is newly drawn; the rest are recent examples, mirrored or turned,
+        so that drawing keeps up with learning.
     learning_rate, weight_decay, clip, ema : float
     correct_share : float
         Share of the steps that correct a first answer with clicks.
     n_superpixels : int
         Slices whose superpixels serve as targets.
+    leave_out : tuple of str
+        Data sets that are not trained on: evaluated afterwards, they tell how the network does on
+        anatomy that it has never seen.
     seed : int
     """
 
     task: str = "prompt"
     network: str = "S"
     minutes: float = 90.0
-    sizes: tuple[int, ...] = (128, 160)
-    size_switch: float = 0.75
-    batch: int = 16
-    learning_rate: float = 1e-3
+    sizes: tuple[int, ...] = (64, 96, 128)
+    shares: tuple[float, ...] = (0.25, 0.3, 0.45)
+    batches: tuple[int, ...] = (64, 32, 16)
+    fresh_share: float = 0.5
+    learning_rate: float = 2e-3
     weight_decay: float = 0.01
     clip: float = 1.0
     ema: float = 0.999
     correct_share: float = 0.3
     n_superpixels: int = 1600
+    leave_out: tuple[str, ...] = ()
     seed: int = 0
 
 
@@ -73,7 +79,8 @@ def read_recipe(path: Path) -> Recipe:
         accepted = (int, float) if kind is float else (list,) if kind is tuple else (kind,)
         if not isinstance(value, accepted) or isinstance(value, bool):
             raise UsageError(f"The recipe's entry “{name}” should be a {kind.__name__}.")
-        stored[name] = tuple(value) if kind is tuple else value
+        if isinstance(value, list):
+            stored[name] = tuple(value)
     recipe = Recipe(**stored)
     if recipe.task != "prompt":
         raise UsageError(f"There is no training task “{recipe.task}”; this version has: prompt.")
@@ -81,4 +88,12 @@ def read_recipe(path: Path) -> Recipe:
         raise UsageError(f"There is no network size “{recipe.network}”; take XS, S or M.")
     if not recipe.sizes or any(s % 32 or s < 32 for s in recipe.sizes):
         raise UsageError("Crop sizes must be multiples of 32.")
+    if not len(recipe.sizes) == len(recipe.shares) == len(recipe.batches):
+        raise UsageError("Each crop size needs its share of the time and its batch.")
     return recipe
+
+
+def stage_at(recipe: Recipe, share: float) -> int:
+    """Return the index of the stage at a share of the time in [0, 1]."""
+    ends = [sum(recipe.shares[: i + 1]) for i in range(len(recipe.shares))]
+    return next((i for i, end in enumerate(ends[:-1]) if share < end), len(ends) - 1)

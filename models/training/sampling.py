@@ -27,12 +27,27 @@ from models.training.pack import (
     take_slice,
     tune_patients,
 )
-from models.training.prompts import add_corrections, add_first_clicks, corrupted, jittered
+from models.training.prompts import (
+    add_corrections,
+    add_first_clicks,
+    box_of,
+    corrupted,
+    drifted,
+    jittered,
+)
 from models.training.shapes import random_label_map
 from models.training.superpixels import Superpixels
 
 MIN_AREA = 6
+# How often a slice just beyond a structure is shown, so that carrying through learns to stop.
+END_SHARE = 0.15
+# How often one connected piece is the target rather than all of a structure on the slice: people
+# box one thing at a time.
+PIECE_SHARE = 0.85
 _STEPS = np.array((-1, 0, 1))
+_REACHES, _REACH_SHARES = (1, 2, 3), (0.5, 0.3, 0.2)
+# What is asked: a box; the next slice of a carried mask; clicks alone; a mask to be corrected.
+_MODES, _MODE_SHARES = ("box", "carry", "click", "edit"), (0.55, 0.34, 0.07, 0.04)
 
 # How often each data set is drawn; the ones with few patients less, lest they be learnt by heart.
 DATASET_WEIGHT = defaultdict(
@@ -58,13 +73,14 @@ class Example:
 class Source:
     """One slice with its target and its neighbours, before cropping.
 
-    ``stack`` holds image z-1, z, z+1, then target z-1, z, z+1, as (6, H, W) float32.
+    ``stack`` holds image z-1, z, z+1, then target z-reach, z, z+reach, as (6, H, W) float32.
     """
 
     stack: np.ndarray
     spacing_rc: tuple[float, float]
     has_neighbours: bool
     is_ct_hu: bool
+    is_end: bool = False
 
 
 class Sampler:
@@ -102,7 +118,7 @@ class Sampler:
         """Return one example."""
         while True:
             r = self.rng.random()
-            if r < 0.60 and self.names:
+            if r < 0.65 and self.names:
                 source = self._real()
             elif r < 0.80 and self.superpixels:
                 source = self._superpixel()
@@ -121,6 +137,8 @@ class Sampler:
         label = list(structures)[rng.integers(len(structures))]
         of_case = structures[label][rng.integers(len(structures[label]))]
         case, axis, index = of_case[rng.integers(len(of_case))]
+        if not case.is_stack and rng.random() < END_SHARE:
+            return self._end(case, axis, [i for c, a, i in of_case if a == axis], label)
         labels = [label]
         if rng.random() < 0.12:
             # Two structures as one target: a person may want both.
@@ -131,15 +149,36 @@ class Sampler:
 
     def _cut(self, case: PackedCase, axis: int, index: int, labels: list[int]) -> Source:
         n = case.image.shape[axis]
+        # Now and then the mask comes from further away, as if errors had added up on the way.
+        reach = int(self.rng.choice(_REACHES, p=_REACH_SHARES))
         where = [i if 0 <= i < n and not case.is_stack else index for i in index + _STEPS]
         pixels = np.stack([take_slice(case.image, axis, i) for i in where])
         stack = np.empty((6, *pixels.shape[1:]), np.float32)
         # CT counts from the lowest value, so that what lies outside the scan is air.
         stack[:3] = CT_TABLE[pixels] - CT_TABLE[0] if case.is_ct else pixels
-        stack[3:] = [np.isin(take_slice(case.labels, axis, i), labels) for i in where]
+        where = [i if 0 <= i < n and not case.is_stack else index for i in index + reach * _STEPS]
+        masks = np.stack([np.isin(take_slice(case.labels, axis, i), labels) for i in where])
+        if self.rng.random() < PIECE_SHARE:
+            masks = one_piece(masks, self.rng)
+        stack[3:] = masks
         rows, columns = (s for a, s in enumerate(case.spacing_zyx) if a != axis)
         has_neighbours = not case.is_stack and 0 < index < n - 1
         return Source(stack, (rows, columns), has_neighbours, case.is_ct)
+
+    def _end(self, case: PackedCase, axis: int, indices: list[int], label: int) -> Source:
+        """Return a slice beyond the end of a structure, guided by its mask at the end."""
+        up = bool(self.rng.integers(2))
+        last = max(indices) if up else min(indices)
+        beyond = last + int(self.rng.integers(1, 4)) * (1 if up else -1)
+        if not 0 <= beyond < case.image.shape[axis]:
+            return self._cut(case, axis, last, [label])
+        source = self._cut(case, axis, beyond, [label])
+        # Images and masks from the end outwards: the mask that guides comes first.
+        if not up:
+            source.stack = source.stack[[2, 1, 0, 5, 4, 3]]
+        source.stack[3] = take_slice(case.labels, axis, last) == label
+        source.is_end = True
+        return source
 
     def _superpixel(self) -> Source:
         rng = self.rng
@@ -187,20 +226,16 @@ class Sampler:
     def _example(self, source: Source) -> Example | None:
         """Return an example of a source; None where its target is too small."""
         rng, size = self.rng, self.size
-        mode = rng.choice(["box", "carry", "click", "edit"], p=[0.62, 0.23, 0.09, 0.06])
+        mode = rng.choice(_MODES, p=_MODE_SHARES)
         order = (0, 1, 2)
-        if rng.random() < 0.5:
+        if source.is_end:
+            mode = "carry"
+        elif rng.random() < 0.5:
             order = (2, 1, 0)
         stack = source.stack[[*order, *(3 + i for i in order)]]
         if mode == "carry" and not stack[3].any():
             mode = "box"
         guide, target = stack[3], stack[4]
-        if mode == "carry" and rng.random() < 0.10:
-            # The object has ended: an empty slice beside its last one.
-            far = stack[5]
-            if not far.any() and source.has_neighbours:
-                stack = stack[[1, 2, 2, 4, 5, 5]]
-                guide, target = stack[3], stack[4]
         anchor = guide if mode == "carry" else target
         matrix = self._matrix(source.spacing_rc)
         bounds = mask_bounds(anchor, matrix)
@@ -232,10 +267,14 @@ class Sampler:
         planes = np.zeros((8, size, size), np.float32)
         planes[:3] = images
         edges = (np.concatenate([low, high]).reshape(2, 2) - centre) / side * size + size / 2
-        if mode == "box" or (mode == "carry" and rng.random() < 0.85):
+        if mode == "box":
             planes[3] = filled_box(tuple(edges.ravel()), size)
-        if mode == "carry" or (mode == "box" and source.has_neighbours and rng.random() < 0.1):
-            planes[7] = corrupted(crop[3], rng)
+        if mode == "carry":
+            planes[7] = drifted(crop[3], rng) if rng.random() < 0.7 else corrupted(crop[3], rng)
+            if rng.random() < 0.5:
+                planes[3] = box_of(planes[7], margin=rng.uniform(0, 0.12))
+        elif mode == "box" and source.has_neighbours and rng.random() < 0.1:
+            planes[7] = drifted(crop[3], rng)
         if mode == "click" or (mode == "box" and rng.random() < 0.1):
             add_first_clicks(planes, target, rng)
         if mode == "edit":
@@ -259,6 +298,30 @@ class Sampler:
             flip = flip @ np.array([[0.0, 1.0], [1.0, 0.0]])
         stretch = np.diag(np.exp(rng.normal(0, 0.12, 2)))
         return turn @ flip @ stretch @ np.diag(spacing)
+
+
+def one_piece(masks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return one connected piece of the middle of three masks, and what touches it beside.
+
+    Parameters
+    ----------
+    masks : (3, H, W) bool
+    rng : Generator
+        Pieces are drawn in proportion to the root of their area, none below `MIN_AREA` pixels.
+    """
+    pieces, _ = ndimage.label(masks[1])
+    areas = np.bincount(pieces.ravel())[1:].astype(float)
+    areas[areas < MIN_AREA] = 0
+    if np.count_nonzero(areas) == 0:
+        return masks
+    weights = np.sqrt(areas)
+    middle = pieces == 1 + rng.choice(len(areas), p=weights / weights.sum())
+    out = [middle]
+    for mask in (masks[0], masks[2]):
+        pieces, _ = ndimage.label(mask)
+        touching = np.unique(pieces[middle & mask])
+        out.append(np.isin(pieces, touching[touching > 0]))
+    return np.stack([out[1], middle, out[2]])
 
 
 def _pixel(matrix: np.ndarray) -> np.ndarray:

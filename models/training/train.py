@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from app.core.errors import ReadError
+from app.core.errors import ReadError, UsageError
 
 DEFAULT_DATA = Path("../shared/data")
 
@@ -42,7 +42,7 @@ def train(
     ReadError, UsageError, WeightsError, ModelUnavailableError
     """
     from models.runtime import choose_device
-    from models.training.pack import load_cases, pack
+    from models.training.pack import SUPERPIXELS, load_cases, pack
     from models.training.prompt_training import PromptTraining
     from models.training.recipe import read_recipe
     from models.training.superpixels import superpixels
@@ -56,12 +56,17 @@ def train(
     packs = sorted(data.glob("*.npz"))
     if not packs:
         packs = pack(data, out / "packs", report)
-    packs = [p for p in packs if p.name != "superpixels.npz"]
+    packs = [p for p in packs if p.name != SUPERPIXELS]
     if not packs:
         raise ReadError(f"“{data}” holds neither labelled scans (*_img.nii.gz) nor packs.")
     cases = [case for path in packs for case in load_cases(path)]
-    kept = packs[0].with_name("superpixels.npz")
+    kept = packs[0].with_name(SUPERPIXELS)
     segments = superpixels(cases, kept, n=recipe.n_superpixels, seed=recipe.seed + 3)
+    unknown = set(recipe.leave_out) - {case.dataset for case in cases}
+    if unknown:
+        raise UsageError(f"There is no data set {', '.join(sorted(unknown))} to leave out.")
+    cases = [case for case in cases if case.dataset not in recipe.leave_out]
+    segments = [s for s in segments if s.case.dataset not in recipe.leave_out]
     report(f"{len(cases)} cases, {len(segments)} slices with superpixels, seed {recipe.seed}")
     training = PromptTraining(
         recipe,

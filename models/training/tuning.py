@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from scipy import ndimage
 
 from models.preprocess import CT_WINDOW, MIN_SIDE_VOXELS, filled_box
 from models.prompt_model import CONTEXT
@@ -15,6 +16,9 @@ from models.training.sampling import mask_bounds, resample
 _PER_STRUCTURE = 10
 _MIN_AREA = 20
 _JITTER = 0.05
+
+Structure = tuple[str, int]
+Batch = tuple[list[Structure], np.ndarray, np.ndarray, np.ndarray]
 
 
 class TuneSet:
@@ -56,28 +60,34 @@ class TuneSet:
         """
         if not self._items:
             return math.nan, math.nan
+        scores = []
+        for structures, planes, targets, ellipses in self.batches(size):
+            masks = predict(planes) > 0
+            scores += [
+                (structure, (dice(mask, target), dice(ellipse, target)))
+                for structure, mask, target, ellipse in zip(
+                    structures, masks, targets, ellipses, strict=True
+                )
+            ]
+        mean = mean_of_sets(scores)
+        return float(mean[0]), float(mean[1])
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """Yield (structures, planes (B, 8, size, size), targets and ellipses (B, size, size)).
+
+        The same boxes every time. A structure is (data set, label).
+        """
         rng = np.random.default_rng(5)
-        scores: dict[str, dict[int, list[tuple[float, float]]]] = {}
         for first in range(0, len(self._items), 32):
             items = self._items[first : first + 32]
             made = [self._example(case, label, i, size, rng) for (_, label), case, i in items]
-            logits = predict(np.stack([planes for planes, _, _ in made]))
-            for ((name, label), _, _), (_, target, ellipse), answer in zip(
-                items, made, logits, strict=True
-            ):
-                pair = (_dice(answer > 0, target), _dice(ellipse, target))
-                scores.setdefault(name, {}).setdefault(label, []).append(pair)
-        per_set = [
-            np.mean([np.mean(pairs, axis=0) for pairs in structures.values()], axis=0)
-            for structures in scores.values()
-        ]
-        mean = np.mean(per_set, axis=0)
-        return float(mean[0]), float(mean[1])
+            planes, targets, ellipses = (np.stack(part) for part in zip(*made, strict=True))
+            yield [structure for structure, _, _ in items], planes, targets, ellipses
 
     def _example(
         self, case: PackedCase, label: int, index: int, size: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        mask = take_slice(case.labels, 0, index) == label
+        mask = largest_piece(take_slice(case.labels, 0, index) == label)
         spacing = case.spacing_zyx[1:]
         bounds = mask_bounds(mask, np.diag(spacing))
         assert bounds is not None
@@ -112,5 +122,26 @@ class TuneSet:
         return planes, crop[3] > 0.5, ellipse
 
 
-def _dice(mask: np.ndarray, target: np.ndarray) -> float:
+def largest_piece(mask: np.ndarray) -> np.ndarray:
+    """Return the largest connected piece of a mask that is not empty."""
+    pieces, _ = ndimage.label(mask)
+    areas = np.bincount(pieces.ravel())
+    areas[0] = 0
+    return np.asarray(pieces == areas.argmax())
+
+
+def mean_of_sets(scores: Sequence[tuple[Structure, tuple[float, ...]]]) -> np.ndarray:
+    """Return the mean over data sets of the mean over structures of the mean over slices."""
+    sets: dict[str, dict[int, list[tuple[float, ...]]]] = {}
+    for (name, label), values in scores:
+        sets.setdefault(name, {}).setdefault(label, []).append(values)
+    per_set = [
+        np.mean([np.mean(v, axis=0) for v in structures.values()], axis=0)
+        for structures in sets.values()
+    ]
+    return np.asarray(np.mean(per_set, axis=0))
+
+
+def dice(mask: np.ndarray, target: np.ndarray) -> float:
+    """Return twice the overlap over the sum of areas of two bool masks."""
     return 2 * float((mask & target).sum()) / max(1.0, float(mask.sum() + target.sum()))
