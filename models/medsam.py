@@ -200,7 +200,7 @@ def build(installed: InstalledModel, device: Device, cache_dir: Path | None) -> 
     """
 
     def load() -> torch.nn.Module:
-        from models.weights import load_network  # type: ignore[attr-defined, unused-ignore]
+        from models.weights import load_network
 
         return load_network(installed.path)
 

@@ -66,6 +66,27 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def load_network(path: Path, *, device: str = "cpu") -> torch.nn.Module:
+    """Return the network of a checkpoint in eval mode, giving logits.
+
+    What it is, is told from its names and shapes; see `models.checkpoints`.
+
+    Parameters
+    ----------
+    path : Path
+        `.pth`, `.pt`, `.bin` or `.safetensors`.
+    device : "cpu" or "cuda"
+
+    Raises
+    ------
+    WeightsError
+        It is missing, damaged, of another kind, or holds more than weights.
+    """
+    from models.checkpoints import load_checkpoint
+
+    return load_checkpoint(path)[1].to(device)
+
+
 def load_prompt_unet(model: InstalledModel) -> torch.nn.Module:
     """Return the embedded network in eval mode, float32, on the CPU.
 
@@ -74,21 +95,7 @@ def load_prompt_unet(model: InstalledModel) -> torch.nn.Module:
     WeightsError
         The file is missing, damaged or holds another network.
     """
-    import safetensors
-    import safetensors.torch
-
-    from models.networks.prompt_unet import prompt_unet
-
-    network = prompt_unet(str(model.details.get("size", "S")))
-    try:
-        tensors = safetensors.torch.load_file(model.path)
-        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
-    except (OSError, safetensors.SafetensorError, RuntimeError) as error:
-        logger.info("Weights: %s", error)
-        raise WeightsError(
-            f"“{model.title}”: {model.path.name} is missing or damaged; install it again."
-        ) from error
-    return network.eval()
+    return load_network(model.path)
 
 
 def _installed(entry: Mapping[str, object], folder: Path) -> InstalledModel:
