@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -12,7 +13,7 @@ from PySide6.QtWidgets import QApplication
 
 from app.jobs import JobRunner
 from app.session import Message, Session
-from app.settings import Settings, user_cache_dir
+from app.settings import Settings, user_cache_dir, user_models_dir
 from app.ui.main_window import MainWindow
 from app.ui.theme import apply_theme
 from models.cache import EmbeddingCache
@@ -36,8 +37,9 @@ class Application:
         cache = EmbeddingCache(
             self.settings.cache_megabytes << 20, folder=user_cache_dir() / "embeddings"
         )
+        models = partial(list_models, user_models_dir())
         engine = InferenceEngine(
-            list_models,
+            models,
             device=self.settings.device,
             cache=cache,
             graph_cache_dir=user_cache_dir() / "graphs",
@@ -46,7 +48,7 @@ class Application:
             self.runner,
             self.file_runner,
             engine,
-            list_models,
+            models,
             self.settings,
             self.journal_runner,
         )

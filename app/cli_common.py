@@ -140,9 +140,10 @@ def progress(title: str) -> Iterator[JobContext]:
 
 def installed_models() -> Mapping[str, InstalledModel]:
     """Return the models on this machine by id."""
+    from app.settings import user_models_dir
     from models.weights import list_models
 
-    return list_models()
+    return list_models(user_models_dir())
 
 
 def make_engine(device: DeviceName) -> InferenceEngine:

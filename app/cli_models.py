@@ -14,6 +14,7 @@ from app.cli_common import (
     JsonOption,
     installed_models,
     print_json,
+    progress,
     say,
 )
 from app.core.errors import AppError, ModelUnavailableError, ReadError, UsageError
@@ -88,10 +89,17 @@ def import_command(
     model_id: Annotated[str | None, typer.Option("--id", metavar="ID")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Add a published checkpoint."""
-    raise ModelUnavailableError(
-        "This version runs the embedded model alone; published checkpoints cannot be imported yet."
-    )
+    """Add a published checkpoint: MedSAM, LiteMedSAM, TransUNet or V-Net."""
+    from app.settings import user_models_dir
+    from models.model_store import import_model
+
+    taken = frozenset(installed_models())
+    with progress(f"Importing {path.name}") as ctx:
+        model = import_model(path, user_models_dir(), ctx, model_id=model_id or "", taken=taken)
+    if as_json:
+        print_json({"models": [_model_json(model)]})
+    else:
+        typer.echo(f"Imported {model.title} as {model.id}; licence: {model.licence}.")
 
 
 @models_app.command("remove")
@@ -100,10 +108,16 @@ def remove(
     as_json: JsonOption = False,
 ) -> None:
     """Remove an imported model."""
+    from models.model_store import remove_model
+
     found = installed_models().get(model_id)
     if found is None:
         raise ModelUnavailableError(f"There is no model “{model_id}”.")
-    raise UsageError(f"“{found.title}” is part of the program and stays.")
+    remove_model(found)
+    if as_json:
+        print_json({"removed": model_id})
+    else:
+        typer.echo(f"Removed {found.title}.")
 
 
 def auto(

@@ -30,15 +30,16 @@ from app.mask_editing import MaskEditing
 from app.notices import Message, Notices, Status
 from app.previewing import Preview
 from app.prompting import Prompting
-from app.settings import Settings, user_data_dir
+from app.settings import Settings, user_data_dir, user_models_dir
 from app.workspace.keeper import ImageWanted, Keeper, Offer, Restored
 from app.workspace.recovery import image_digest
 from app.workspace.schema import SUFFIX as WORKSPACE_SUFFIX
 from app.workspace.step import restored_document
 from app.workspace.store import ImageRef
 from app.workspace.view import apply_view, scores_in, view_content, window_in
-from models.base import InstalledModel, ModelSpec
+from models.base import InstalledModel, ModelKind, ModelSpec
 from models.engine import DEFAULT_MODEL, InferenceEngine
+from models.model_store import import_model
 from models.preprocess import intensity_window
 
 __all__ = [
@@ -167,6 +168,26 @@ class Session:
     def _show_device(self, device_text: str) -> None:
         self.device_text = device_text
         self.models_changed.emit(None)
+
+    def import_model(self, path: Path) -> None:
+        """Add a published checkpoint on the worker, and use it if it takes prompts."""
+        path, taken = Path(path), frozenset(self.models)
+
+        def done(model: InstalledModel) -> None:
+            self._notices.end("import")
+            self._notices.tell(f"Imported {model.title}; licence: {model.licence}.")
+            self.models_changed.emit(None)
+            if model.kind is ModelKind.PROMPTABLE:
+                self.load_model(model.id)
+
+        self._notices.begin("import", f"Importing {path.name}", can_cancel=False)
+        self._file_runner.submit(
+            lambda ctx: import_model(path, user_models_dir(), ctx, taken=taken),
+            key="import",
+            done=done,
+            failed=self._notices.failed("import"),
+            progress=self._notices.progress("import", f"Importing {path.name}"),
+        )
 
     # -- opening -------------------------------------------------------------------------------
 

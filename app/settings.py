@@ -34,6 +34,11 @@ def user_data_dir() -> Path:
     return _user_dir("data", platformdirs.user_data_dir(_APP, appauthor=False))
 
 
+def user_models_dir() -> Path:
+    """Return the folder of imported models."""
+    return user_data_dir() / "models"
+
+
 def user_cache_dir() -> Path:
     """Return the folder of what can be computed again; ``MASKWRIGHT_HOME`` overrides it."""
     return _user_dir("cache", platformdirs.user_cache_dir(_APP, appauthor=False))

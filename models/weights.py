@@ -21,8 +21,13 @@ logger = logging.getLogger(__name__)
 MANIFEST = "weights/manifest.json"
 
 
-def list_models() -> Mapping[str, InstalledModel]:
-    """Return the installed models by id.
+def list_models(user_folder: Path | None = None) -> Mapping[str, InstalledModel]:
+    """Return the installed models by id: those that ship, then the imported ones.
+
+    Parameters
+    ----------
+    user_folder : Path, optional
+        Of the imported models.
 
     Raises
     ------
@@ -32,11 +37,15 @@ def list_models() -> Mapping[str, InstalledModel]:
     path = resource_path(MANIFEST)
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))["models"]
-        models = [_installed(entry, path.parent) for entry in entries]
+        models = [installed_model(entry, path.parent) for entry in entries]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(
             "The list of the models that ship with Maskwright cannot be read; install it again."
         ) from error
+    if user_folder is not None:
+        from models.model_store import imported_models
+
+        models += imported_models(user_folder)
     return {model.id: model for model in models}
 
 
@@ -98,7 +107,10 @@ def load_prompt_unet(model: InstalledModel) -> torch.nn.Module:
     return load_network(model.path)
 
 
-def _installed(entry: Mapping[str, object], folder: Path) -> InstalledModel:
+def installed_model(
+    entry: Mapping[str, object], folder: Path, *, source: str = "embedded"
+) -> InstalledModel:
+    """Return the model of a manifest's entry, whose files lie in ``folder``."""
     path = folder / str(entry["file"])
     labels = entry.get("labels", [])
     assert isinstance(labels, list)
@@ -111,7 +123,7 @@ def _installed(entry: Mapping[str, object], folder: Path) -> InstalledModel:
         sha256=str(entry["sha256"]),
         n_bytes=int(str(entry["bytes"])),
         licence=str(entry["licence"]),
-        source="embedded",
+        source=source,
         labels=tuple(str(label) for label in labels),
         details=dict(entry),
     )

@@ -65,7 +65,7 @@ class BrightModel:
         )
 
 
-def bright_models() -> Mapping[str, InstalledModel]:
+def bright_models(user_folder: Path | None = None) -> Mapping[str, InstalledModel]:
     """Return the list of installed models: the fake in the embedded one's place."""
     installed = InstalledModel(
         "embedded",

@@ -50,6 +50,11 @@ def action_specs(window: MainWindow) -> list[ActionSpec]:
         if path is not None:
             window.open_path(path)
 
+    def import_model() -> None:
+        path = dialogs.ask_weights(window, session.settings.last_folder)
+        if path is not None:
+            session.import_model(path)
+
     def open_folder() -> None:
         path = dialogs.ask_folder(window, session.settings.last_folder)
         if path is not None:
@@ -214,6 +219,7 @@ def action_specs(window: MainWindow) -> list[ActionSpec]:
         ActionSpec(
             "next_doubt", "Segment", tr("Next slice to check"), "N", show_next_doubt, is_open
         ),
+        ActionSpec("import_model", "Segment", tr("Import model…"), "", import_model),
         ActionSpec("cancel", "Segment", tr("Cancel"), "Esc", session.cancel, is_open),
     ]
     for number in range(9):

@@ -24,6 +24,7 @@ from app.session import SeriesInfo
 _IMAGE_PATTERNS = "*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm"
 IMAGES = f"Images and workspaces ({_IMAGE_PATTERNS} *.maskwright);;All files (*)"
 WORKSPACES = "Workspaces (*.maskwright)"
+WEIGHTS = "Checkpoints (*.pth *.pt *.bin *.safetensors);;All files (*)"
 MASKS = (
     "NIfTI (*.nii.gz *.nii);;NRRD (*.nrrd);;MetaImage (*.mha);;"
     "DICOM segmentation (*.dcm);;DICOM RT structure set (*.rtstruct.dcm)"
@@ -46,6 +47,12 @@ def _tr(text: str) -> str:
 def ask_image(parent: QWidget, folder: str) -> Path | None:
     """Return the file to open; None if the user thought better of it."""
     name, _ = QFileDialog.getOpenFileName(parent, _tr("Open image"), folder, IMAGES)
+    return Path(name) if name else None
+
+
+def ask_weights(parent: QWidget, folder: str) -> Path | None:
+    """Return the checkpoint to import."""
+    name, _ = QFileDialog.getOpenFileName(parent, _tr("Import model"), folder, WEIGHTS)
     return Path(name) if name else None
 
 

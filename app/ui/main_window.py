@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QByteArray, Qt
@@ -38,6 +39,7 @@ from resources import resource_path
 MENUS = ("File", "Edit", "View", "Segment", "Window", "Help")
 # These show their icon alone: the bar has no room for every name.
 HAND_TOOLS = ("brush", "flood_fill", "lasso_fill")
+WEIGHTS_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
 SAMPLE = "samples/torso_ct.nii.gz"
 
 
@@ -116,9 +118,25 @@ class MainWindow(QMainWindow):
         for title in MENUS:
             menu = self.menuBar().addMenu(self.tr(title))
             self.actions_table.fill(menu, title)
+            if title == "Segment":
+                self.model_menu = menu.addMenu(self.tr("Model"))
+                self.model_menu.aboutToShow.connect(self._fill_models)
             if title == "File":
                 self.recent_menu = menu.addMenu(self.tr("Open recent"))
                 self.recent_menu.aboutToShow.connect(self._fill_recent)
+
+    def _fill_models(self) -> None:
+        """List the models that take prompts; the one in use is checked."""
+        self.model_menu.clear()
+        for model in self.session.models.values():
+            if model.kind.value == "promptable":
+                action = self.model_menu.addAction(model.title)
+                action.setCheckable(True)
+                action.setChecked(model.id == self.session.model_id)
+                action.triggered.connect(partial(self._use_model, model.id))
+
+    def _use_model(self, model_id: str) -> None:
+        self.session.load_model(model_id)
 
     def _fill_recent(self) -> None:
         self.recent_menu.clear()
@@ -302,7 +320,10 @@ class MainWindow(QMainWindow):
         paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
         if paths:
             event.acceptProposedAction()
-            self.open_path(paths[0])
+            if paths[0].suffix.lower() in WEIGHTS_SUFFIXES:
+                self.session.import_model(paths[0])
+            else:
+                self.open_path(paths[0])
 
     def closeEvent(self, event: QCloseEvent) -> None:
         if not self.may_leave():

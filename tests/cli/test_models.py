@@ -7,7 +7,9 @@ import hashlib
 import sys
 
 import pytest
+import torch
 
+from models.networks.vnet import vnet_paper
 from tests.cli.conftest import refused
 from tests.fake_model import bright_models
 
@@ -31,7 +33,7 @@ def on_disk(monkeypatch, tmp_path, bright_model):
     path.write_bytes(b"weights")
     sha256 = hashlib.sha256(b"weights").hexdigest()
     model = dataclasses.replace(bright_models()["embedded"], path=path, sha256=sha256)
-    monkeypatch.setattr("models.weights.list_models", lambda: {"embedded": model})
+    monkeypatch.setattr("models.weights.list_models", lambda folder=None: {"embedded": model})
     return path
 
 
@@ -50,7 +52,27 @@ def test_verify_finds_a_file_that_was_changed(run, on_disk):
     refused(run("models", "verify", "huge"), 4, "huge")
 
 
-def test_what_is_not_there_yet_says_so(run, bright_model, scan, tmp_path):
+def test_a_checkpoint_is_imported_listed_verified_and_removed(run, tmp_path, user_home):
+    path = tmp_path / "trained.pth"
+    torch.save({"state_dict": vnet_paper(1, 2, width=2).state_dict()}, path)
+    (imported,) = run("models", "import", path, "--id", "prostate", "--json").json["models"]
+    assert set(imported) == KEYS
+    assert (imported["id"], imported["source"], imported["format"]) == (
+        "prostate",
+        "imported",
+        "vnet",
+    )
+    listed = run("models", "list", "--json").json["models"]
+    assert imported in listed
+    assert run("models", "verify").code == 0
+    refused(run("models", "import", path, "--id", "prostate"), 2, "prostate")
+    path.write_bytes(b"nothing")
+    refused(run("models", "import", path), 4, "trained.pth")
+    assert run("models", "remove", "prostate").code == 0
+    assert len(run("models", "list", "--json").json["models"]) == len(listed) - 1
+
+
+def test_what_is_not_there_says_so(run, bright_model, scan, tmp_path):
     refused(run("models", "import", tmp_path / "sam.pth"), 4)
     refused(run("models", "remove", "huge"), 4, "huge")
     refused(run("models", "remove", "embedded"), 2, "part of the program")

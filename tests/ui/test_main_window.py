@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QTableWidget
@@ -14,12 +15,13 @@ from app.core.geometry import Geometry
 from app.core.labels import LabelTable
 from app.core.volume import Modality, Volume
 from app.session import SeriesInfo, Session
-from app.settings import Settings
+from app.settings import Settings, user_models_dir
 from app.ui import dialogs, slice_view
 from app.ui.main_window import MainWindow
 from app.ui.start_page import StartPage
 from app.ui.theme import apply_theme
 from models.engine import InferenceEngine
+from models.networks.vnet import vnet_paper
 from tests.fake_model import bright_models
 from tests.manual_runner import ManualRunner
 
@@ -370,3 +372,22 @@ def test_a_tilted_series_is_offered_on_a_regular_grid(bench, shared_data, monkey
     document = bench.session.document
     assert document.volume.modality is Modality.CT
     assert "Resampled to a regular grid" in bench.window.message_bar.label.text()
+
+
+def test_a_dropped_checkpoint_is_imported(bench, tmp_path, user_home):
+    path = tmp_path / "trained.pth"
+    torch.save(vnet_paper(1, 2, width=2).state_dict(), path)
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path))])
+    left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    point = QPointF(200, 200)
+    bench.window.dropEvent(QDropEvent(point, Qt.DropAction.CopyAction, data, left, none))
+    bench.files.run_all()
+    assert "Imported V-Net (paper)" in bench.window.message_bar.label.text()
+    assert (user_models_dir() / "vnet" / "model.json").exists()
+    # Bytes that are no checkpoint are refused in words.
+    path.write_bytes(b"nothing")
+    bench.window.dropEvent(QDropEvent(point, Qt.DropAction.CopyAction, data, left, none))
+    bench.files.run_all()
+    assert "trained.pth" in bench.window.message_bar.label.text()
+    assert bench.window.message_bar.property("error") is True
