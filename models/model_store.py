@@ -59,13 +59,13 @@ def import_model(
     Raises
     ------
     WeightsError
-        See `models.checkpoints.load_checkpoint`.
+        See `models.published.checkpoints.load_checkpoint`.
     UsageError
         The id is taken, or has other characters than small letters, digits, - and _.
     ExportError
         The copy cannot be written.
     """
-    from models.checkpoints import load_checkpoint
+    from models.published.checkpoints import load_checkpoint
 
     if model_id and not _ID.fullmatch(model_id):
         raise UsageError(f"“{model_id}” is no id; use small letters, digits, - and _.")

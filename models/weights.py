@@ -78,7 +78,7 @@ def sha256_of(path: Path) -> str:
 def load_network(path: Path, *, device: str = "cpu") -> torch.nn.Module:
     """Return the network of a checkpoint in eval mode, giving logits.
 
-    What it is, is told from its names and shapes; see `models.checkpoints`.
+    What it is, is told from its names and shapes; see `models.published.checkpoints`.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def load_network(path: Path, *, device: str = "cpu") -> torch.nn.Module:
     WeightsError
         It is missing, damaged, of another kind, or holds more than weights.
     """
-    from models.checkpoints import load_checkpoint
+    from models.published.checkpoints import load_checkpoint
 
     return load_checkpoint(path)[1].to(device)
 

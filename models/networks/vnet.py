@@ -6,7 +6,7 @@ from the receptive fields in the paper's Table 1; the network that its authors r
 differently (`vnet_released`).
 
 There are no published PyTorch weights of either, so the state-dict names are our own; the names of
-other implementations are translated in `models.vnet_formats`.
+other implementations are translated in `models.published.vnet_formats`.
 """
 
 from __future__ import annotations

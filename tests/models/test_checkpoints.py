@@ -11,11 +11,11 @@ from safetensors.torch import save_file
 
 from app.core.errors import WeightsError
 from models.base import ModelKind
-from models.checkpoints import load_checkpoint, read_state, recognise, sam_name
 from models.networks.prompt_unet import prompt_unet
 from models.networks.sam import lite_medsam
 from models.networks.transunet import transunet_r50_vit_b16
 from models.networks.vnet import vnet_paper, vnet_released
+from models.published.checkpoints import load_checkpoint, read_state, recognise, sam_name
 from models.weights import load_network
 from tests.models.reference.parity import ParityKit
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from app.core.errors import WeightsError
-from models.imagenet_npz import load_imagenet_npz, stretch_positions
 from models.networks.transunet import TransUNet
+from models.published.imagenet_npz import load_imagenet_npz, stretch_positions
 
 HIDDEN, HEADS, MLP, WIDTH, DEPTH, UNITS, GRID = 12, 3, 20, 8, 2, (2, 1, 2), 4
 

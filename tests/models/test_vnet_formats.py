@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.networks.vnet import VNet
-from models.vnet_formats import read_additive, read_mattmacy, read_monai, read_released
+from models.published.vnet_formats import read_additive, read_mattmacy, read_monai, read_released
 from tests.models.reference.additive_vnet import AdditiveVNet
 from tests.models.reference.parity import ParityKit, assert_golden, n_parameters, shapes_of
 from tests.models.reference.released_vnet import layer_shapes, released_vnet

@@ -27,7 +27,7 @@ from models.networks.prompt_unet import SIZES, prompt_unet
 from models.networks.sam import lite_medsam, medsam_vit_b
 from models.networks.transunet import transunet_r50_vit_b16
 from models.networks.vnet import VNet, vnet_paper, vnet_released
-from models.vnet_formats import (
+from models.published.vnet_formats import (
     Shapes,
     VNetReading,
     read_additive,

@@ -1,0 +1,1 @@
+"""Networks that others published: what their files look like, and how they become ours."""
