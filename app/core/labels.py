@@ -152,15 +152,16 @@ class LabelMap:
 
     def __init__(self, geometry: Geometry, voxels: np.ndarray | None = None) -> None:
         self.geometry = geometry
-        if voxels is None:
-            voxels = np.zeros(geometry.shape_zyx, np.uint8)
+        self._is_blank = voxels is None
+        # Fresh zeros are not copied: the system hands their memory out when it is written.
+        voxels = np.zeros(geometry.shape_zyx, np.uint8) if voxels is None else voxels.copy("C")
         if voxels.shape != geometry.shape_zyx:
             raise GeometryError(
                 f"The label map is {voxels.shape}, the image {geometry.shape_zyx} voxels."
             )
         if voxels.dtype not in (np.uint8, np.uint16):
             raise GeometryError("A label map holds 8- or 16-bit unsigned values.")
-        self._voxels = np.array(voxels, order="C")
+        self._voxels = voxels
         self._view = self._voxels.view()
         self._view.setflags(write=False)
 
@@ -168,6 +169,11 @@ class LabelMap:
     def voxels(self) -> np.ndarray:
         """Label values, read-only (z, y, x)."""
         return self._view
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing was ever written, which is known without looking at the voxels."""
+        return self._is_blank
 
     def copy(self) -> LabelMap:
         """Return an independent label map with the same values."""
@@ -180,6 +186,7 @@ class LabelMap:
             self._view = self._voxels.view()
             self._view.setflags(write=False)
         self._voxels[region.slices][mask] = values
+        self._is_blank = False
 
 
 @dataclass(frozen=True, eq=False)

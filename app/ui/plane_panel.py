@@ -112,7 +112,8 @@ class PlanePanel(QWidget):
             self._leave_document = document.changed.connect(self._on_changed)
             n_slices = document.volume.voxels.shape[self.axis]
         self._has_mask = np.zeros(n_slices, bool)
-        self._unseen = (0, n_slices)
+        is_blank = document is None or document.labelmap.is_blank
+        self._unseen = (0, 0 if is_blank else n_slices)
         self.slider.setEnabled(n_slices > 0)
         self.number.setEnabled(n_slices > 0)
         self.number.setText("")

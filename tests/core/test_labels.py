@@ -253,3 +253,14 @@ def test_draw_over_and_padlocks_decide_who_may_be_written(policy, locked, label_
         draws_over = policy is DrawOver.ALL
         assert (free, own) == (True, True)
         assert (other, third) == (draws_over and 2 not in locked, draws_over)
+
+
+def test_a_label_map_is_blank_until_something_is_written():
+    geometry = Geometry((3, 4, 5), np.diag([1.0, 1.0, 1.0, 1.0]))
+    fresh = LabelMap(geometry)
+    assert fresh.is_blank
+    assert not LabelMap(geometry, np.zeros((3, 4, 5), np.uint8)).is_blank
+    source = np.zeros((3, 4, 5), np.uint8)
+    own = LabelMap(geometry, source)
+    source[:] = 1
+    assert own.voxels.max() == 0
