@@ -183,7 +183,7 @@ class Session:
         self._notices.begin("import", f"Importing {path.name}", can_cancel=False)
         self._file_runner.submit(
             lambda ctx: import_model(path, user_models_dir(), ctx, taken=taken),
-            key="import",
+            key=f"import {path}",
             done=done,
             failed=self._notices.failed("import"),
             progress=self._notices.progress("import", f"Importing {path.name}"),

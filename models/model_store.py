@@ -69,12 +69,12 @@ def import_model(
 
     if model_id and not _ID.fullmatch(model_id):
         raise UsageError(f"“{model_id}” is no id; use small letters, digits, - and _.")
-    if model_id in taken:
+    if model_id and (model_id in taken or (folder / model_id).exists()):
         raise UsageError(f"There is a model “{model_id}” already; choose another id.")
     ctx.report(0.1, "reading")
     found, _ = load_checkpoint(path)
     ctx.report(0.6, "copying")
-    chosen = model_id or _free_id(found.format, taken)
+    chosen = model_id or _free_id(found.format, taken, folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Made beside its place and then renamed: it is there whole or not at all.
@@ -127,8 +127,9 @@ def remove_model(model: InstalledModel) -> None:
         ) from error
 
 
-def _free_id(wanted: str, taken: frozenset[str]) -> str:
+def _free_id(wanted: str, taken: frozenset[str], folder: Path) -> str:
     number, chosen = 2, wanted
-    while chosen in taken:
+    # A folder whose entry is damaged is in no list, and yet in the way.
+    while chosen in taken or (folder / chosen).exists():
         chosen, number = f"{wanted}-{number}", number + 1
     return chosen

@@ -111,7 +111,8 @@ def installed_model(
     entry: Mapping[str, object], folder: Path, *, source: str = "embedded"
 ) -> InstalledModel:
     """Return the model of a manifest's entry, whose files lie in ``folder``."""
-    path = folder / str(entry["file"])
+    # The name alone: removing a model deletes the folder that its file lies in.
+    path = folder / Path(str(entry["file"])).name
     labels = entry.get("labels", [])
     assert isinstance(labels, list)
     return InstalledModel(

@@ -24,7 +24,7 @@ from app.session import SeriesInfo
 _IMAGE_PATTERNS = "*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm"
 IMAGES = f"Images and workspaces ({_IMAGE_PATTERNS} *.maskwright);;All files (*)"
 WORKSPACES = "Workspaces (*.maskwright)"
-WEIGHTS = "Checkpoints (*.pth *.pt *.bin *.safetensors);;All files (*)"
+WEIGHTS = "Checkpoints (*.pth *.pt *.bin *.safetensors *.tar);;All files (*)"
 MASKS = (
     "NIfTI (*.nii.gz *.nii);;NRRD (*.nrrd);;MetaImage (*.mha);;"
     "DICOM segmentation (*.dcm);;DICOM RT structure set (*.rtstruct.dcm)"

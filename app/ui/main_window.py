@@ -39,7 +39,8 @@ from resources import resource_path
 MENUS = ("File", "Edit", "View", "Segment", "Window", "Help")
 # These show their icon alone: the bar has no room for every name.
 HAND_TOOLS = ("brush", "flood_fill", "lasso_fill")
-WEIGHTS_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
+# The last is that of vnet.pytorch: vnet_model_best.pth.tar.
+WEIGHTS_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".tar")
 SAMPLE = "samples/torso_ct.nii.gz"
 
 

@@ -118,12 +118,26 @@ def load_checkpoint(path: Path) -> tuple[Recognised, nn.Module]:
         See `read_state`; or it is of another kind, or names and shapes do not fit.
     """
     state = read_state(path)
-    found = recognise({name: tuple(value.shape) for name, value in state.items()})
-    if found is None:
+    try:
+        found = recognise({name: tuple(value.shape) for name, value in state.items()})
+        network = found.make() if found is not None else None
+    except (
+        ArithmeticError,
+        LookupError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        MemoryError,
+    ) as error:
+        # The names are a known network's, the shapes are no network's.
+        logger.info("Weights: %s", error)
+        raise WeightsError(
+            f"“{path.name}” holds weights of sizes that fit no network; expected {KNOWN}."
+        ) from error
+    if found is None or network is None:
         raise WeightsError(
             f"“{path.name}” holds a network that Maskwright does not know; expected {KNOWN}."
         )
-    network = found.make()
     wanted = {
         ours: state[theirs].float() if state[theirs].is_floating_point() else state[theirs]
         for theirs, ours in found.names.items()
@@ -182,6 +196,7 @@ def _read_pickle(path: Path) -> object:
         IndexError,
         AttributeError,
         TypeError,
+        AssertionError,
         zipfile.BadZipFile,
     ) as error:
         logger.info("Weights: %s", error)
@@ -209,11 +224,19 @@ def _sam(shapes: Shapes) -> Recognised | None:
 def _sam_hugging_face(shapes: Shapes) -> Recognised | None:
     if shapes.get("vision_encoder.pos_embed") != (1, 64, 64, 768):
         return None
-    names = {name: sam_name(name) for name in shapes if not name.startswith("shared_image")}
+    names = {name: sam_name(name) for name in shapes if name != _TIED[0]}
+    if _TIED[1] not in shapes and _TIED[0] in shapes:
+        # The two are one tensor, and safetensors files keep a shared one under one name alone.
+        names[_TIED[0]] = sam_name(_TIED[1])
     title, licence = "MedSAM (ViT-B, Hugging Face)", "Apache-2.0 (bowang-lab/MedSAM)"
     return Recognised("medsam_vit_b", title, licence, ModelKind.PROMPTABLE, medsam_vit_b, names)
 
 
+# Two names of transformers' SamModel for one tensor.
+_TIED = (
+    "shared_image_embedding.positional_embedding",
+    "prompt_encoder.shared_embedding.positional_embedding",
+)
 # From the names of transformers' SamModel to those of segment-anything, in this order.
 _HUGGING_FACE = (
     (r"^vision_encoder\.layers\.", "image_encoder.blocks."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 
 import pytest
 import torch
@@ -61,6 +62,9 @@ def test_hugging_face_names_become_the_original_ones(kit, shared_parity):
     found = recognise(shapes)
     assert found.format == "medsam_vit_b"
     assert sorted(found.names.values()) == sorted(original)
+    # Shared tensors are kept once in safetensors files, under the first of their names.
+    del shapes["prompt_encoder.shared_embedding.positional_embedding"]
+    assert sorted(recognise(shapes).names.values()) == sorted(original)
 
 
 @pytest.mark.parametrize("build", [vnet_paper, vnet_released])
@@ -169,6 +173,61 @@ def test_a_network_of_another_size_is_refused_before_it_is_used(tmp_path):
     torch.save(state, tmp_path / "odd.pth")
     with pytest.raises(WeightsError, match="do not fit"):
         load_network(tmp_path / "odd.pth")
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"stem.0.weight": (), "quality.0.weight": (1,)},
+        {"encoder.0.layers.0.conv.weight": (2, 1, 5, 5, 5), "head.weight": ()},
+        {"encoder.0.layers.0.conv.weight": (0, 1, 5, 5, 5), "head.weight": (2, 0, 1, 1, 1)},
+        {
+            "transformer.embeddings.position_embeddings": (1, 0, 768),
+            "segmentation_head.0.weight": (9, 16, 3, 3),
+        },
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_known_names_with_sizes_of_no_network_are_refused(tmp_path, sizes):
+    torch.save({name: torch.zeros(size) for name, size in sizes.items()}, tmp_path / "odd.pth")
+    with pytest.raises(WeightsError, match="fit no network"):
+        load_network(tmp_path / "odd.pth")
+
+
+def test_a_tensor_that_only_claims_to_be_huge_is_refused(tmp_path):
+    sizes = torch.zeros(1).expand(10**13, 1, 1, 1)
+    positions = torch.zeros(1, 4, 768)
+    state = {
+        "transformer.embeddings.position_embeddings": positions,
+        "segmentation_head.0.weight": sizes,
+    }
+    torch.save(state, tmp_path / "huge.pth")
+    with pytest.raises(WeightsError, match="fit no network"):
+        load_network(tmp_path / "huge.pth")
+
+
+def test_a_file_in_the_old_form_with_a_wrong_byte_is_refused(tmp_path):
+    path = tmp_path / "old.pth"
+    state = {"stem.0.weight": torch.zeros(3)}
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+    stored = path.read_bytes()
+    # The name of the tensor's storage, which has to be found again at the end of the file.
+    key = re.search(rb"FloatStorage.{0,16}?(\d{6,})", stored, re.DOTALL).group(1)
+    path.write_bytes(stored.replace(key, b"1" * len(key), 1))
+    with pytest.raises(WeightsError, match=r"old\.pth"):
+        load_network(path)
+
+
+def test_a_file_saved_on_a_gpu_is_read_without_one(tmp_path, monkeypatch):
+    network = vnet_paper(1, 2, width=2)
+    path = tmp_path / "gpu.pth"
+    with monkeypatch.context() as patch:
+        patch.setattr("torch.serialization.location_tag", lambda storage: "cuda:0")
+        torch.save(network.state_dict(), path)
+    assert b"cuda:0" in path.read_bytes()
+    loaded = load_network(path)
+    assert torch.equal(loaded.head.weight, network.head.weight)
+    assert loaded.head.weight.device.type == "cpu"
 
 
 def test_averaged_weights_are_preferred_to_the_last_ones(tmp_path):

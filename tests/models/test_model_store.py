@@ -72,6 +72,29 @@ def test_a_damaged_entry_hides_no_other_model(tmp_path, checkpoint, ctx, caplog)
     assert "left out" in caplog.text
 
 
+def test_a_folder_with_a_damaged_entry_is_not_overwritten(tmp_path, checkpoint, ctx):
+    folder = tmp_path / "models"
+    (folder / "vnet").mkdir(parents=True)
+    (folder / "vnet" / "model.json").write_text("{")
+    assert import_model(checkpoint, folder, ctx, taken=frozenset()).id == "vnet-2"
+    with pytest.raises(UsageError, match="vnet"):
+        import_model(checkpoint, folder, ctx, model_id="vnet", taken=frozenset())
+    assert (folder / "vnet" / "model.json").read_text() == "{"
+
+
+def test_an_altered_entry_cannot_point_outside_its_folder(tmp_path, checkpoint, ctx):
+    folder, other = tmp_path / "models", tmp_path / "precious"
+    other.mkdir()
+    (other / "weights.pth").write_bytes(b"mine")
+    model = import_model(checkpoint, folder, ctx, taken=frozenset())
+    path = model.path.parent / "model.json"
+    entry = json.loads(path.read_text())
+    path.write_text(json.dumps(entry | {"file": "../../precious/weights.pth"}))
+    remove_model(list_models(folder)["vnet"])
+    assert (other / "weights.pth").read_bytes() == b"mine"
+    assert not (folder / "vnet").exists()
+
+
 def test_only_imported_models_are_removed(tmp_path, checkpoint, ctx):
     folder = tmp_path / "models"
     model = import_model(checkpoint, folder, ctx, taken=frozenset())

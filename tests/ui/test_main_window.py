@@ -374,8 +374,9 @@ def test_a_tilted_series_is_offered_on_a_regular_grid(bench, shared_data, monkey
     assert "Resampled to a regular grid" in bench.window.message_bar.label.text()
 
 
-def test_a_dropped_checkpoint_is_imported(bench, tmp_path, user_home):
-    path = tmp_path / "trained.pth"
+@pytest.mark.parametrize("name", ["trained.pth", "vnet_model_best.pth.tar"])
+def test_a_dropped_checkpoint_is_imported(bench, tmp_path, user_home, name):
+    path = tmp_path / name
     torch.save(vnet_paper(1, 2, width=2).state_dict(), path)
     data = QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(path))])
@@ -389,5 +390,17 @@ def test_a_dropped_checkpoint_is_imported(bench, tmp_path, user_home):
     path.write_bytes(b"nothing")
     bench.window.dropEvent(QDropEvent(point, Qt.DropAction.CopyAction, data, left, none))
     bench.files.run_all()
-    assert "trained.pth" in bench.window.message_bar.label.text()
+    assert name in bench.window.message_bar.label.text()
     assert bench.window.message_bar.property("error") is True
+
+
+def test_two_checkpoints_dropped_in_a_row_are_both_imported(bench, tmp_path, user_home):
+    left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    for name in ("first.pth", "second.pth"):
+        torch.save(vnet_paper(1, 2, width=2).state_dict(), tmp_path / name)
+        data = QMimeData()
+        data.setUrls([QUrl.fromLocalFile(str(tmp_path / name))])
+        drop = QDropEvent(QPointF(200, 200), Qt.DropAction.CopyAction, data, left, none)
+        bench.window.dropEvent(drop)
+    bench.files.run_all()
+    assert sorted(p.name for p in user_models_dir().iterdir()) == ["vnet", "vnet-2"]
