@@ -24,10 +24,11 @@ from app.core.volume import Modality
 from app.session import ImageWanted, SaveReport, SeriesInfo, Session
 from app.tools import tools_in_order
 from app.ui import dialogs
-from app.ui.action_specs import N_WINDOW_PRESETS, action_specs
 from app.ui.actions import ActionTable
 from app.ui.edit_panel import EditPanel
 from app.ui.label_panel import LabelPanel
+from app.ui.menus import MENUS, action_specs
+from app.ui.menus.window_level import N_WINDOW_PRESETS
 from app.ui.message_bar import MessageBar
 from app.ui.recovery_bar import RecoveryBar
 from app.ui.segment_panel import SegmentPanel
@@ -36,7 +37,6 @@ from app.ui.status_bar import StatusBar
 from app.ui.view_grid import ViewGrid
 from resources import resource_path
 
-MENUS = ("File", "Edit", "View", "Segment", "Window", "Help")
 # These show their icon alone: the bar has no room for every name.
 HAND_TOOLS = ("brush", "flood_fill", "lasso_fill")
 # The last is that of vnet.pytorch: vnet_model_best.pth.tar.

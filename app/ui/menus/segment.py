@@ -1,0 +1,98 @@
+"""The Segment menu, and the keys that take a label."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from app.session import Message
+from app.tools import tools_in_order
+from app.ui import dialogs
+from app.ui.actions import ActionSpec
+
+if TYPE_CHECKING:
+    from app.ui.main_window import MainWindow
+
+
+def specs(window: MainWindow) -> list[ActionSpec]:
+    """Return the actions of the menu, in its order."""
+    session, state = window.session, window.session.view_state
+    tr = window.tr
+
+    def is_open() -> bool:
+        return session.document is not None
+
+    def flip(name: str) -> None:
+        setattr(state, name, not getattr(state, name))
+
+    def import_model() -> None:
+        path = dialogs.ask_weights(window, session.settings.last_folder)
+        if path is not None:
+            session.import_model(path)
+
+    def show_next_doubt() -> None:
+        if not window.grid.show_next_doubt():
+            session.message.emit(Message(tr("No slice needs a second look.")))
+
+    def take_label(number: int) -> None:
+        labels = tuple(session.document.label_table) if session.document else ()
+        if number < len(labels):
+            session.set_active_label(labels[number].id)
+
+    def is_in_hand(tool_id: str) -> bool:
+        return state.active_tool == tool_id
+
+    entries: list[ActionSpec] = []
+    for tool in tools_in_order():
+        entries.append(
+            ActionSpec(
+                f"tool_{tool.id}",
+                "Segment",
+                tool.title,
+                tool.shortcut,
+                partial(setattr, state, "active_tool", tool.id),
+                is_open,
+                partial(is_in_hand, tool.id),
+            )
+        )
+    entries += [
+        ActionSpec(
+            "positive",
+            "Segment",
+            tr("Positive"),
+            "T",
+            lambda: flip("positive"),
+            is_open,
+            lambda: state.positive,
+        ),
+        ActionSpec("accept", "Segment", tr("Accept"), "Return|Enter", session.accept, is_open),
+        ActionSpec(
+            "alternative", "Segment", tr("Another outline"), "C", session.next_alternative, is_open
+        ),
+        ActionSpec("reset", "Segment", tr("Reset object"), "R", session.reset_object, is_open),
+        ActionSpec(
+            "carry",
+            "Segment",
+            tr("Carry through"),
+            "Ctrl+Return",
+            window.segment_panel.carry,
+            is_open,
+        ),
+        ActionSpec(
+            "next_doubt", "Segment", tr("Next slice to check"), "N", show_next_doubt, is_open
+        ),
+        ActionSpec("import_model", "Segment", tr("Import model…"), "", import_model),
+        ActionSpec("cancel", "Segment", tr("Cancel"), "Esc", session.cancel, is_open),
+    ]
+    for number in range(9):
+        entries.append(
+            ActionSpec(
+                f"label_{number + 1}",
+                "Segment labels",
+                tr("Label {n}").format(n=number + 1),
+                str(number + 1),
+                partial(take_label, number),
+                is_open,
+            )
+        )
+    return entries
