@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 VERSION = 1
 MAX_RECENT = 12
+MAX_COMMANDS = 20
 _APP = "maskwright"
 
 
@@ -57,6 +58,9 @@ class Settings:
     window_geometry, window_state : str
         Base64 of what Qt saves.
     shortcuts : dict of action id to shortcut
+        Only those that differ from what the action came with.
+    recent_commands : list of str
+        Ids of what was done through the command palette, newest first.
     """
 
     mouse_scheme: str = ""
@@ -71,12 +75,19 @@ class Settings:
     shortcuts: dict[str, str] = field(default_factory=dict)
     undo_megabytes: int = 256
     cache_megabytes: int = 512
+    recent_commands: list[str] = field(default_factory=list)
 
     def add_recent(self, path: Path) -> None:
         """Put a file or folder at the head of the recent ones, and save."""
         text = str(Path(path).absolute())
         self.recent_files = [text, *(p for p in self.recent_files if p != text)][:MAX_RECENT]
         self.last_folder = str(Path(text).parent)
+        self.save()
+
+    def add_command(self, action_id: str) -> None:
+        """Put a command at the head of those used lately, and save."""
+        others = (c for c in self.recent_commands if c != action_id)
+        self.recent_commands = [action_id, *others][:MAX_COMMANDS]
         self.save()
 
     def save(self, path: Path | None = None) -> None:
@@ -116,7 +127,8 @@ class Settings:
                 value = float(value)
             if type(value) is type(default) and _makes_sense(item.name, value):
                 setattr(settings, item.name, value)
-        settings.recent_files = [p for p in settings.recent_files if isinstance(p, str)]
+        for name in ("recent_files", "recent_commands"):
+            setattr(settings, name, [v for v in getattr(settings, name) if isinstance(v, str)])
         settings.shortcuts = {k: v for k, v in settings.shortcuts.items() if isinstance(v, str)}
         return settings
 

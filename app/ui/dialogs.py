@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum, auto
 from pathlib import Path
 
-from PySide6.QtCore import QCoreApplication
+from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import (
     QColorDialog,
@@ -176,6 +177,16 @@ def ask_colour(parent: QWidget, colour: tuple[int, int, int]) -> tuple[int, int,
     if not chosen.isValid():
         return None
     return chosen.red(), chosen.green(), chosen.blue()
+
+
+def show_once(parent: QWidget, kind: type[QDialog], make: Callable[[], QDialog]) -> None:
+    """Show a dialog beside the window until it is closed; one of its kind at a time."""
+    for dialog in parent.findChildren(kind):
+        dialog.activateWindow()
+        return
+    dialog = make()
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.show()
 
 
 def show_text(parent: QWidget, title: str, text: str) -> None:

@@ -27,6 +27,7 @@ from app.ui import dialogs
 from app.ui.actions import ActionTable
 from app.ui.edit_panel import EditPanel
 from app.ui.label_panel import LabelPanel
+from app.ui.menu_titles import menu_title
 from app.ui.menus import MENUS, action_specs
 from app.ui.menus.window_level import N_WINDOW_PRESETS
 from app.ui.message_bar import MessageBar
@@ -117,7 +118,7 @@ class MainWindow(QMainWindow):
 
     def _fill_menus(self) -> None:
         for title in MENUS:
-            menu = self.menuBar().addMenu(self.tr(title))
+            menu = self.menuBar().addMenu(menu_title(title))
             self.actions_table.fill(menu, title)
             if title == "Segment":
                 self.model_menu = menu.addMenu(self.tr("Model"))
@@ -153,7 +154,6 @@ class MainWindow(QMainWindow):
         group = QActionGroup(self)
         for tool in tools_in_order():
             action = self.actions_table[f"tool_{tool.id}"]
-            action.setToolTip(f"{tool.title} ({tool.shortcut}) – {tool.hint}")
             icon = resource_path(f"icons/{tool.id}.svg")
             if icon.exists():
                 action.setIcon(QIcon(str(icon)))

@@ -22,7 +22,23 @@ def specs(window: MainWindow) -> list[ActionSpec]:
         return session.document is not None and bool(session.document.redo_labels)
 
     return [
-        ActionSpec("undo", "Edit", tr("Undo"), "Ctrl+Z", session.undo, has_undo),
-        ActionSpec("redo", "Edit", tr("Redo"), "Ctrl+Y|Ctrl+Shift+Z", session.redo, has_redo),
+        ActionSpec(
+            "undo",
+            "Edit",
+            tr("Undo"),
+            "Ctrl+Z",
+            session.undo,
+            has_undo,
+            needs=tr("There is nothing to undo."),
+        ),
+        ActionSpec(
+            "redo",
+            "Edit",
+            tr("Redo"),
+            "Ctrl+Y|Ctrl+Shift+Z",
+            session.redo,
+            has_redo,
+            needs=tr("There is nothing to redo."),
+        ),
         *window.edit_panel.action_specs(),
     ]

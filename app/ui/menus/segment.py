@@ -9,6 +9,7 @@ from app.session import Message
 from app.tools import tools_in_order
 from app.ui import dialogs
 from app.ui.actions import ActionSpec
+from app.ui.tool_text import tool_hint, tool_title
 
 if TYPE_CHECKING:
     from app.ui.main_window import MainWindow
@@ -48,11 +49,12 @@ def specs(window: MainWindow) -> list[ActionSpec]:
             ActionSpec(
                 f"tool_{tool.id}",
                 "Segment",
-                tool.title,
+                tool_title(tool),
                 tool.shortcut,
                 partial(setattr, state, "active_tool", tool.id),
                 is_open,
                 partial(is_in_hand, tool.id),
+                hint=tool_hint(tool),
             )
         )
     entries += [

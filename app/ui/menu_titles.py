@@ -1,0 +1,22 @@
+"""The names of the menus in the user's language."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QCoreApplication
+
+
+def menu_title(menu: str) -> str:
+    """Return the name of a menu, by what `ActionSpec.menu` calls it."""
+    return {
+        "File": _tr("File"),
+        "Edit": _tr("Edit"),
+        "View": _tr("View"),
+        "Segment": _tr("Segment"),
+        "Segment labels": _tr("Labels"),
+        "Window": _tr("Window"),
+        "Help": _tr("Help"),
+    }.get(menu, menu)
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("menus", text)
