@@ -64,6 +64,7 @@ class CommandPalette(QDialog):
     ) -> None:
         super().__init__(parent, Qt.WindowType.Dialog | Qt.WindowType.FramelessWindowHint)
         self._session, self._table, self._grid = session, table, grid
+        self._window = parent
         self._shown: list[Entry] = []
         self._was_active = False
         self.setObjectName("palette")
@@ -94,7 +95,7 @@ class CommandPalette(QDialog):
     def showEvent(self, event: QShowEvent) -> None:
         """Begin with an empty line, at the top of the window."""
         super().showEvent(event)
-        window = self.parentWidget()
+        window = self._window
         width = min(_SIZE.width(), window.width() - 40)
         self.resize(width, min(_SIZE.height(), window.height() - 100))
         self.move(window.mapToGlobal(QPoint((window.width() - width) // 2, 60)))
@@ -139,8 +140,8 @@ class CommandPalette(QDialog):
                         column, self.palette().brush(self.palette().ColorRole.PlaceholderText)
                     )
             self.list.addTopLevelItem(item)
-        if self._shown:
-            self.list.setCurrentItem(self.list.topLevelItem(0))
+        # The best is chosen already: Enter takes it.
+        self.list.setCurrentIndex(self.list.model().index(0, 0))
 
     def _found(self, query: str) -> list[Entry]:
         """Return what fits, best first; used lately wins among equals, and comes first of all."""

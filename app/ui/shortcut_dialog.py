@@ -37,6 +37,8 @@ class ShortcutDialog(QDialog):
         super().__init__(parent)
         self._table = table
         self._wanted = ""
+        self.rows: list[QTreeWidgetItem] = []
+        self._groups: list[QTreeWidgetItem] = []
         self.setWindowTitle(self.tr("Shortcuts"))
         self.resize(640, 640)
         self.line = QLineEdit()
@@ -115,7 +117,7 @@ class ShortcutDialog(QDialog):
 
     def choose(self, action_id: str) -> None:
         """Choose an action."""
-        for item in self._rows():
+        for item in self.rows:
             if item.data(0, _ID) == action_id:
                 self.tree.setCurrentItem(item)
 
@@ -129,9 +131,12 @@ class ShortcutDialog(QDialog):
             item = QTreeWidgetItem([self._table.title(spec.id), ""])
             item.setData(0, _ID, spec.id)
             groups[spec.menu].addChild(item)
+            self.rows.append(item)
         fixed = self._group(self.tr("In the views, always"))
         for what, keys in self._fixed():
-            fixed.addChild(QTreeWidgetItem([what, keys]))
+            item = QTreeWidgetItem([what, keys])
+            fixed.addChild(item)
+            self.rows.append(item)
         self.tree.expandAll()
         self._show_keys()
 
@@ -142,6 +147,7 @@ class ShortcutDialog(QDialog):
         font.setBold(True)
         group.setFont(0, font)
         self.tree.addTopLevelItem(group)
+        self._groups.append(group)
         return group
 
     def _fixed(self) -> tuple[tuple[str, str], ...]:
@@ -158,24 +164,19 @@ class ShortcutDialog(QDialog):
             (self.tr("Peek under the masks"), self.tr("Hold the key for Masks")),
         )
 
-    def _rows(self) -> list[QTreeWidgetItem]:
-        groups = (self.tree.topLevelItem(n) for n in range(self.tree.topLevelItemCount()))
-        return [group.child(n) for group in groups for n in range(group.childCount())]
-
     def _show_keys(self) -> None:
-        for item in self._rows():
+        for item in self.rows:
             action_id = item.data(0, _ID)
             if action_id:
                 item.setText(1, self._table.shown_keys(action_id))
 
     def _filter(self, query: str) -> None:
-        for item in self._rows():
+        for item in self.rows:
             text = f"{item.parent().text(0)} {item.text(0)} {item.text(1)}"
             item.setHidden(bool(query.strip()) and match_score(query, text) == 0)
-        for n in range(self.tree.topLevelItemCount()):
-            group = self.tree.topLevelItem(n)
-            group.setHidden(all(group.child(k).isHidden() for k in range(group.childCount())))
-        shown = [item for item in self._rows() if not item.isHidden()]
+        shown = [item for item in self.rows if not item.isHidden()]
+        for group in self._groups:
+            group.setHidden(not any(item.parent() is group for item in shown))
         if query.strip() and shown:
             self.tree.setCurrentItem(shown[0])
 

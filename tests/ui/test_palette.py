@@ -157,7 +157,7 @@ def test_the_sheet_lists_every_action_under_its_menu(bench, sheet):  # noqa: F81
     tree = sheet.tree
     groups = [tree.topLevelItem(n).text(0) for n in range(tree.topLevelItemCount())]
     assert groups[:3] == ["File", "Edit", "View"]
-    listed = [row.data(0, Qt.ItemDataRole.UserRole) for row in sheet._rows()]
+    listed = [row.data(0, Qt.ItemDataRole.UserRole) for row in sheet.rows]
     assert {name for name in listed if name} == set(bench.window.actions_table.actions)
 
 
@@ -165,7 +165,7 @@ def test_the_sheet_is_searched_by_name_and_by_key(bench, sheet):  # noqa: F811
     for query in ("carry", "ctrl+return"):
         sheet.line.clear()
         bench.qtbot.keyClicks(sheet.line, query)
-        assert [r.text(0) for r in sheet._rows() if not r.isHidden()] == ["Carry through"]
+        assert [r.text(0) for r in sheet.rows if not r.isHidden()] == ["Carry through"]
 
 
 def test_other_keys_work_at_once_and_after_a_restart(bench, sheet):  # noqa: F811
