@@ -172,11 +172,13 @@ class ShortcutDialog(QDialog):
 
     def _filter(self, query: str) -> None:
         for item in self.rows:
-            text = f"{item.parent().text(0)} {item.text(0)} {item.text(1)}"
+            group = item.parent()
+            menu = group.text(0) if group is not None else ""
+            text = f"{menu} {item.text(0)} {item.text(1)}"
             item.setHidden(bool(query.strip()) and match_score(query, text) == 0)
         shown = [item for item in self.rows if not item.isHidden()]
-        for group in self._groups:
-            group.setHidden(not any(item.parent() is group for item in shown))
+        for title in self._groups:
+            title.setHidden(not any(item.parent() is title for item in shown))
         if query.strip() and shown:
             self.tree.setCurrentItem(shown[0])
 
