@@ -144,7 +144,8 @@ class AutomaticSpec:
                     _tuples(entry["intensity"]["knots"]),
                     _tuples(entry["intensity"]["scaled"]),
                 ),
-                spacing_zyx=_tuples(entry["spacing_zyx"]),
+                # TOML has no word for "none": there the entry is missing.
+                spacing_zyx=_tuples(entry.get("spacing_zyx")),
                 tile_zyx=_tuples(entry["tile_zyx"]),
                 extent_mm=_tuples(entry.get("extent_mm", ())),
                 body_part=str(entry.get("body_part", "")),

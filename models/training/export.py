@@ -15,6 +15,7 @@ import torch
 
 from models.networks.prompt_unet import N_INPUTS, prompt_unet
 from models.training.calibration import calibrate
+from models.training.manifest import put_entry
 from models.training.pack import load_packs
 from models.training.tuning import TuneSet
 from models.weights import sha256_of
@@ -88,7 +89,7 @@ def export(
         **details,
     }
     manifest = out / "manifest.json"
-    manifest.write_text(json.dumps({"version": 1, "models": [entry]}, indent=1) + "\n")
+    put_entry(manifest, entry)
     return manifest
 
 

@@ -45,7 +45,10 @@ CT_TABLE = np.interp(np.arange(256), CT_KNOTS_CODE, CT_KNOTS_HU).astype(np.float
 
 @dataclass(frozen=True, eq=False)
 class PackedCase:
-    """One case: uint8 image and labels (z, y, x), spacing in mm, and what the codes mean."""
+    """One case: uint8 image and labels (z, y, x), spacing in mm, and what the codes mean.
+
+    Axes grow to superior, posterior and left, as in `app.core.volume.Volume`.
+    """
 
     name: str
     dataset: str
@@ -186,6 +189,8 @@ def _packed(
 def _read(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
     import nibabel
 
-    image = nibabel.load(path)
+    image = nibabel.as_closest_canonical(nibabel.load(path))
     x, y, z = (float(mm) for mm in image.header.get_zooms()[:3])
-    return np.ascontiguousarray(np.asarray(image.dataobj).transpose(2, 1, 0)), (z, y, x)
+    # NIfTI's canonical axes grow to the right, to anterior and to superior, in the order x, y, z.
+    voxels = np.asarray(image.dataobj).transpose(2, 1, 0)[:, ::-1, ::-1]
+    return np.ascontiguousarray(voxels), (z, y, x)

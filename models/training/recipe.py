@@ -5,8 +5,10 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from app.core.errors import ReadError, UsageError
+from models.training.automatic_recipe import AutomaticRecipe, automatic_recipe
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,6 @@ class Recipe:
 
     Attributes
     ----------
-    task : "prompt"
     network : "XS", "S" or "M"
     minutes : float
         The learning rate falls to nothing over this time, whatever the machine manages in it.
@@ -36,7 +37,6 @@ class Recipe:
     seed : int
     """
 
-    task: str = "prompt"
     network: str = "S"
     minutes: float = 90.0
     sizes: tuple[int, ...] = (64, 96, 128)
@@ -53,8 +53,8 @@ class Recipe:
     seed: int = 0
 
 
-def read_recipe(path: Path) -> Recipe:
-    """Return the recipe of a TOML file.
+def read_recipe(path: Path) -> Recipe | AutomaticRecipe:
+    """Return the recipe of a TOML file; its ``task`` says of which kind it is.
 
     Raises
     ------
@@ -69,6 +69,15 @@ def read_recipe(path: Path) -> Recipe:
         raise ReadError(f"The recipe “{path.name}” cannot be read.") from error
     except tomllib.TOMLDecodeError as error:
         raise ReadError(f"The recipe “{path.name}” is no TOML file: {error}.") from error
+    task = stored.pop("task", "prompt")
+    if task == "prompt":
+        return _prompt_recipe(stored)
+    if task == "automatic":
+        return automatic_recipe(stored)
+    raise UsageError(f"There is no training task “{task}”; known are: automatic, prompt.")
+
+
+def _prompt_recipe(stored: dict[str, Any]) -> Recipe:
     known = {f.name: f.default for f in fields(Recipe)}
     for name, value in stored.items():
         if name not in known:
@@ -82,8 +91,6 @@ def read_recipe(path: Path) -> Recipe:
         if isinstance(value, list):
             stored[name] = tuple(value)
     recipe = Recipe(**stored)
-    if recipe.task != "prompt":
-        raise UsageError(f"There is no training task “{recipe.task}”; this version has: prompt.")
     if recipe.network not in ("XS", "S", "M"):
         raise UsageError(f"There is no network size “{recipe.network}”; take XS, S or M.")
     if not recipe.sizes or any(s % 32 or s < 32 for s in recipe.sizes):

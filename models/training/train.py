@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from app.core.errors import ReadError, UsageError
+
+if TYPE_CHECKING:
+    from models.training.automatic_recipe import AutomaticRecipe
+    from models.training.pack import PackedCase
+    from models.training.recipe import Recipe
+    from models.training.run import TrainingRun
 
 DEFAULT_DATA = Path("../shared/data")
 
@@ -42,10 +49,9 @@ def train(
     ReadError, UsageError, WeightsError, ModelUnavailableError
     """
     from models.runtime import choose_device
+    from models.training.automatic_recipe import AutomaticRecipe
     from models.training.pack import SUPERPIXELS, load_cases, pack
-    from models.training.prompt_training import PromptTraining
     from models.training.recipe import read_recipe
-    from models.training.superpixels import superpixels
 
     recipe = read_recipe(recipe_path)
     data = data or DEFAULT_DATA
@@ -60,23 +66,47 @@ def train(
     if not packs:
         raise ReadError(f"“{data}” holds neither labelled scans (*_img.nii.gz) nor packs.")
     cases = [case for path in packs for case in load_cases(path)]
-    kept = packs[0].with_name(SUPERPIXELS)
+    where = {
+        "out": out,
+        "device": choose_device(device).kind,
+        "budget_s": time_budget_s or 60 * recipe.minutes,
+        "report": report,
+    }
+    training: TrainingRun
+    if isinstance(recipe, AutomaticRecipe):
+        training = _automatic_training(recipe, cases, where)
+    else:
+        training = _prompt_training(recipe, cases, packs[0].with_name(SUPERPIXELS), where)
+    if resume:
+        training.resume()
+    return training.run()
+
+
+def _automatic_training(
+    recipe: AutomaticRecipe, cases: list[PackedCase], where: dict[str, Any]
+) -> TrainingRun:
+    from models.training.automatic_training import AutomaticTraining
+
+    cases = [case for case in cases if case.dataset == recipe.dataset]
+    if not cases:
+        raise UsageError(f"There is no data set {recipe.dataset} to train on.")
+    where["report"](f"{len(cases)} cases, seed {recipe.seed}")
+    return AutomaticTraining(recipe, cases, **where)
+
+
+def _prompt_training(
+    recipe: Recipe, cases: list[PackedCase], kept: Path, where: dict[str, Any]
+) -> TrainingRun:
+    from models.training.prompt_training import PromptTraining
+    from models.training.superpixels import superpixels
+
     segments = superpixels(cases, kept, n=recipe.n_superpixels, seed=recipe.seed + 3)
     unknown = set(recipe.leave_out) - {case.dataset for case in cases}
     if unknown:
         raise UsageError(f"There is no data set {', '.join(sorted(unknown))} to leave out.")
     cases = [case for case in cases if case.dataset not in recipe.leave_out]
     segments = [s for s in segments if s.case.dataset not in recipe.leave_out]
-    report(f"{len(cases)} cases, {len(segments)} slices with superpixels, seed {recipe.seed}")
-    training = PromptTraining(
-        recipe,
-        cases,
-        segments,
-        out=out,
-        device=choose_device(device).kind,
-        budget_s=time_budget_s or 60 * recipe.minutes,
-        report=report,
+    where["report"](
+        f"{len(cases)} cases, {len(segments)} slices with superpixels, seed {recipe.seed}"
     )
-    if resume:
-        training.resume()
-    return training.run()
+    return PromptTraining(recipe, cases, segments, **where)

@@ -1,0 +1,190 @@
+"""Prepares scans for an automatic network and draws deformed tiles of them.
+
+A scan is brought to the network's grid and intensities once, by the functions that prepare it in
+use; tiles are then drawn from it with random shape and contrast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import IterableDataset, get_worker_info
+
+from models.automatic.spec import AutomaticSpec
+from models.training.automatic_recipe import AutomaticRecipe
+from models.training.deformation import deformed, random_bend, random_matrix
+from models.training.pack import CT_TABLE, PackedCase, patient_of
+
+_SLICE_SPACING = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedScan:
+    """A scan on the network's grid.
+
+    Attributes
+    ----------
+    name : str
+    image : (D, H, W) float32 in [0, 1]
+    labels : (D, H, W) uint8
+    is_known : (n_classes,) bool
+        Which output channels the case has labels for; the background is always known.
+    quantiles : (33,) float32
+        Of the image, for matching histograms.
+    """
+
+    name: str
+    image: Tensor
+    labels: Tensor
+    is_known: Tensor
+    quantiles: np.ndarray
+
+
+def split_cases(
+    cases: list[PackedCase], recipe: AutomaticRecipe
+) -> tuple[list[PackedCase], list[PackedCase]]:
+    """Return the cases to learn from and those that are set aside, by patient; dev in neither."""
+    own = [c for c in cases if c.dataset == recipe.dataset and not c.is_dev]
+    patients = sorted({patient_of(c) for c in own})
+    n = max(1, round(recipe.tuning_share * len(patients)))
+    aside = set(np.random.default_rng(7).permutation(patients)[:n])
+    learnt = [c for c in own if patient_of(c) not in aside]
+    return learnt, [c for c in own if patient_of(c) in aside]
+
+
+def prepared(case: PackedCase, spec: AutomaticSpec) -> PreparedScan:
+    """Return a case on the network's grid; labels by nearest neighbour."""
+    raw = CT_TABLE[case.image] if case.is_ct else case.image.astype(np.float32)
+    scaled = spec.intensity.scale(raw, spec.intensity.values(raw))
+    shape = grid_shape(case.image.shape, case.spacing_zyx, spec)
+    image = torch.from_numpy(scaled)[None, None]
+    labels = torch.from_numpy(case.labels)[None, None].float()
+    if tuple(image.shape[2:]) != shape:
+        image = functional.interpolate(image, shape, mode="trilinear", align_corners=False)
+        labels = functional.interpolate(labels, shape, mode="nearest-exact")
+    lookup = np.zeros(256, np.uint8)
+    for channel, label in enumerate(spec.labels, start=1):
+        lookup[label.value] = channel
+    channels = torch.from_numpy(lookup)[labels[0, 0].long()]
+    known = [True] + [
+        label.value in case.known_labels or not is_partial(case) for label in spec.labels
+    ]
+    picture = image[0, 0].contiguous()
+    inside = picture[picture > 0.02].numpy()
+    return PreparedScan(
+        case.name,
+        picture,
+        channels.contiguous(),
+        torch.tensor(known),
+        np.quantile(inside if inside.size else np.zeros(1), np.linspace(0, 1, 33)).astype("f4"),
+    )
+
+
+def is_partial(case: PackedCase) -> bool:
+    """Return whether an organ without a label in this case may still be in the picture."""
+    return case.dataset == "openkbp_hn"
+
+
+def grid_shape(
+    shape: tuple[int, ...], spacing_zyx: tuple[float, float, float], spec: AutomaticSpec
+) -> tuple[int, int, int]:
+    """Return the size of a scan on the network's grid."""
+    if spec.spacing_zyx is None:
+        return shape[0], spec.tile_zyx[1], spec.tile_zyx[2]
+    sizes = [
+        max(1, round(n * mm / wanted))
+        for n, mm, wanted in zip(shape, spacing_zyx, spec.spacing_zyx, strict=True)
+    ]
+    return (sizes[0] if spec.is_volumetric else shape[0]), sizes[1], sizes[2]
+
+
+class TileStream(IterableDataset):
+    """Batches of (images (B, 1, ...), channels (B, ...), known classes (B, C)) without end."""
+
+    def __init__(self, scans: list[PreparedScan], recipe: AutomaticRecipe, seed: int) -> None:
+        self._scans = scans
+        self._recipe = recipe
+        self._seed = seed
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        torch.set_num_threads(1)
+        worker = get_worker_info()
+        rng = np.random.default_rng(self._seed + (0 if worker is None else worker.id))
+        while True:
+            drawn = [self._draw(rng) for _ in range(self._recipe.batch)]
+            images, labels, known = (torch.stack(part) for part in zip(*drawn, strict=True))
+            yield images[:, None], labels, known
+
+    def _draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        recipe, spec = self._recipe, self._recipe.model
+        scan = self._scans[rng.integers(len(self._scans))]
+        image, labels = scan.image, scan.labels
+        if not spec.is_volumetric:
+            index = int(rng.integers(len(image)))
+            if not labels[index].any() and rng.random() < 0.5:
+                # Half of the empty slices are enough to learn what is empty.
+                index = int(rng.integers(len(image)))
+            image, labels = image[index : index + 1], labels[index : index + 1]
+        known = scan.is_known
+        if recipe.is_mirrored and rng.random() < 0.5:
+            image, labels, known = image.flip(-1), *self._swapped(labels.flip(-1), known)
+        planar = not spec.is_volumetric
+        tile, label_tile = deformed(
+            image,
+            labels,
+            spec.tile_zyx,
+            centre_zyx=_centre(image.shape, spec.tile_zyx, rng),
+            matrix=random_matrix(rng, recipe.rotation, recipe.stretch, is_planar=planar),
+            bend_mm=random_bend(rng, recipe.bend_mm, is_planar=planar),
+            spacing_zyx=spec.spacing_zyx or _SLICE_SPACING,
+        )
+        if rng.random() < recipe.match_share:
+            other = self._scans[rng.integers(len(self._scans))]
+            matched = np.interp(tile.numpy(), _rising(scan.quantiles), other.quantiles)
+            tile = torch.where(tile > 0.02, torch.from_numpy(matched.astype(np.float32)), tile)
+        tile = torch.from_numpy(with_contrast(tile.numpy(), rng))
+        if planar:
+            tile, label_tile = tile[0], label_tile[0]
+        return tile, label_tile, known
+
+    def _swapped(self, labels: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        values = [label.value for label in self._recipe.model.labels]
+        order = list(range(len(values) + 1))
+        for a, b in self._recipe.pairs:
+            first, second = values.index(a) + 1, values.index(b) + 1
+            order[first], order[second] = second, first
+        return torch.tensor(order, dtype=torch.uint8)[labels.long()], known[order]
+
+
+def with_contrast(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return a tile (float32 in [0, 1]) with another contrast, blur and noise."""
+    if rng.random() < 0.3:
+        x = np.clip(x, 0, 1) ** np.float32(np.exp(rng.normal(0, 0.25)))
+    if rng.random() < 0.4:
+        x = (x - 0.5) * np.float32(rng.uniform(0.8, 1.2)) + np.float32(0.5 + rng.normal(0, 0.04))
+    if rng.random() < 0.15:
+        sigma = rng.uniform(0.3, 0.9)
+        x = ndimage.gaussian_filter(x, (0 if x.shape[0] == 1 else sigma, sigma, sigma))
+    if rng.random() < 0.3:
+        noise = rng.standard_normal(x.shape, dtype=np.float32)
+        x = x + noise * np.float32(rng.uniform(0.005, 0.05))
+    return np.clip(x, 0, 1).astype(np.float32)
+
+
+def _centre(shape: torch.Size, tile: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray:
+    """Return a middle for a tile: anywhere it fits; where the scan is smaller, a little off."""
+    centre = []
+    for n, t in zip(shape, tile, strict=True):
+        slack = max((n - t) / 2, 0.0) + (0.06 * t if t > 1 else 0.0)
+        centre.append((n - 1) / 2 + rng.uniform(-slack, slack))
+    return np.array(centre)
+
+
+def _rising(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values) + 1e-5 * np.arange(len(values))

@@ -1,0 +1,197 @@
+"""Trains V-Net and TransUNet on whole volumes or slices with every structure at once."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.automatic.spec import AutomaticSpec
+from models.networks.transunet import TransUNet
+from models.networks.vnet import VNet
+from models.training.automatic_recipe import AutomaticRecipe
+from models.training.automatic_sampling import (
+    PreparedScan,
+    TileStream,
+    prepared,
+    split_cases,
+)
+from models.training.pack import PackedCase
+from models.training.run import Learning, Report, TrainingRun
+
+
+def new_network(spec: AutomaticSpec) -> nn.Module:
+    """Return the network that a description names, freshly initialised."""
+    if spec.family == "vnet":
+        return VNet(**spec.arguments)
+    return TransUNet(**spec.arguments)
+
+
+def partial_loss(logits: Tensor, target: Tensor, known: Tensor) -> tuple[Tensor, float]:
+    """Return half cross-entropy plus half soft Dice, and the mean Dice of the known structures.
+
+    Dice has squared denominators (Milletari et al., 3DV 2016, section 3); the halves are those of
+    TransUNet (Chen et al., 2021, section 4.2). What a case has no labels for counts as background
+    there: its probability is added to the background's (marginal loss, Shi et al., MedIA 2021).
+
+    Parameters
+    ----------
+    logits : (B, C, ...)
+    target : (B, ...) integer
+        Output channels.
+    known : (B, C) bool
+    """
+    logits = logits.float()
+    space = tuple(range(2, logits.ndim))
+    shape = (*known.shape, *(1,) * len(space))
+    unknown = ~known.reshape(shape)
+    logs = functional.log_softmax(logits, dim=1)
+    background = torch.cat([logs[:, :1], logs.masked_fill(~unknown, -math.inf)], 1)
+    merged = torch.logsumexp(background, dim=1, keepdim=True)
+    logs = torch.cat([merged, logs[:, 1:]], 1)  # (B, C, ...)
+    wanted = target.long()
+    entropy = -logs.gather(1, wanted[:, None]).mean()
+    hot = functional.one_hot(wanted, logits.shape[1]).movedim(-1, 1).to(logs.dtype)
+    share = logs.exp()
+    overlap = (share * hot).sum(space)
+    squares = (share**2).sum(space) + hot.sum(space)
+    soft = (2 * overlap + 1) / (squares + 1)
+    counted = known.clone()
+    # The background is nearly everything: its Dice teaches nothing.
+    counted[:, 0] = False
+    loss = 0.5 * entropy + 0.5 * (1 - soft)[counted].mean()
+    with torch.no_grad():
+        found = logits.argmax(1)
+        scores = class_dice(found, wanted, logits.shape[1])
+    present = counted & ~torch.isnan(scores)
+    return loss, float(scores[present].mean()) if present.any() else 1.0
+
+
+def class_dice(found: Tensor, wanted: Tensor, n_classes: int) -> Tensor:
+    """Return (B, C) Dice per class; NaN where neither has a voxel of it."""
+    out = []
+    for channel in range(n_classes):
+        a, b = (found == channel).flatten(1), (wanted == channel).flatten(1)
+        both = (a & b).sum(1).float()
+        size = (a.sum(1) + b.sum(1)).float()
+        out.append(torch.where(size > 0, 2 * both / size, torch.nan))
+    return torch.stack(out, 1)
+
+
+class AutomaticTraining(TrainingRun):
+    """A training run of an automatic network.
+
+    Parameters
+    ----------
+    recipe : AutomaticRecipe
+    cases : list of PackedCase
+    out, device, budget_s, report
+        See `TrainingRun`.
+    network : callable, optional
+        Another network for the same data: a peer to compare with.
+    """
+
+    def __init__(
+        self,
+        recipe: AutomaticRecipe,
+        cases: list[PackedCase],
+        *,
+        out: Path,
+        device: str,
+        budget_s: float,
+        report: Report,
+        network: Any = None,
+    ) -> None:
+        super().__init__(
+            network or (lambda: new_network(recipe.model)),
+            Learning(
+                recipe.learning_rate, recipe.weight_decay, recipe.clip, recipe.ema, recipe.seed
+            ),
+            out=out,
+            device=device,
+            budget_s=budget_s,
+            report=report,
+        )
+        self._recipe = recipe
+        learnt, aside = split_cases(cases, recipe)
+        self._scans = [prepared(case, recipe.model) for case in learnt]
+        self._aside = [prepared(case, recipe.model) for case in aside]
+
+    def stream(self) -> TileStream:
+        seed = self._recipe.seed + 1000 + self.progress.step
+        return TileStream(self._scans, self._recipe, seed)
+
+    def set_share(self, share: float) -> None:
+        """Nothing depends on the time here."""
+
+    def learn(self, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, float, int]:
+        images, labels, known = (part.to(self.device, non_blocking=True) for part in batch)
+        with self.autocast():
+            logits = self.network(_channels_last(images))
+        loss, dice = partial_loss(logits, labels, known)
+        return loss, dice, len(images)
+
+    def tune(self) -> tuple[float, str]:
+        spec = self._recipe.model
+        scores: list[list[float]] = [[] for _ in spec.labels]
+        for scan in self._aside:
+            found = torch.from_numpy(self.labelled(scan))[None]
+            dice = class_dice(found, scan.labels[None].long(), len(spec.labels) + 1)[0, 1:]
+            for i, value in enumerate(dice.tolist()):
+                if scan.is_known[i + 1] and not math.isnan(value):
+                    scores[i].append(value)
+        means = [float(np.mean(s)) if s else math.nan for s in scores]
+        line = ", ".join(
+            f"{label.name} {mean:.3f}" for label, mean in zip(spec.labels, means, strict=True)
+        )
+        return float(np.nanmean(means)), f"tune Dice {np.nanmean(means):.4f}: {line}"
+
+    def labelled(self, scan: PreparedScan) -> np.ndarray:
+        """Return (D, H, W) output channels of a scan: all of it at once, or slice by slice."""
+        spec = self._recipe.model
+        self.average.eval()
+        shape = scan.image.shape
+        if spec.is_volumetric:
+            sides = [-(-n // 16) * 16 for n in shape]
+            padded = _padded(scan.image, sides)
+            with torch.inference_mode(), self.autocast():
+                logits = self.average(padded[None, None].to(self.device))
+            channels = logits[0].argmax(0)
+        else:
+            sides = [max(n, t) for n, t in zip(shape, spec.tile_zyx, strict=True)]
+            padded = _padded(scan.image, sides)
+            parts = []
+            for first in range(0, shape[0], 8):
+                block = padded[first : first + 8, None].to(self.device)
+                with torch.inference_mode(), self.autocast():
+                    parts.append(self.average(_channels_last(block)).argmax(1))
+            channels = torch.cat(parts)
+        first = [(side - n) // 2 for side, n in zip(channels.shape, shape, strict=True)]
+        own = tuple(slice(i, i + n) for i, n in zip(first, shape, strict=True))
+        return channels[own].cpu().numpy()
+
+    def about(self) -> dict[str, Any]:
+        """Return the description, so that a checkpoint can be run without its recipe."""
+        recipe = self._recipe
+        entry = {"id": recipe.id, "title": recipe.title, "automatic": recipe.model.to_json()}
+        return {"about": json.dumps(entry)}
+
+
+def _padded(image: Tensor, sides: list[int]) -> Tensor:
+    """Return a scan in the middle of a larger one of zeros, as it is in training."""
+    around: list[int] = []
+    for side, n in zip(reversed(sides), reversed(image.shape), strict=True):
+        first = (side - n) // 2
+        around += [first, side - n - first]
+    return functional.pad(image, around)
+
+
+def _channels_last(images: Tensor) -> Tensor:
+    last = torch.channels_last if images.ndim == 4 else torch.channels_last_3d
+    return images.to(memory_format=last)

@@ -1,0 +1,19 @@
+"""The list of the models that ship, kept by the exports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def put_entry(manifest: Path, entry: Mapping[str, Any]) -> None:
+    """Write a model's entry into a manifest, in place of one with the same id."""
+    models = []
+    if manifest.exists():
+        models = json.loads(manifest.read_text(encoding="utf-8"))["models"]
+    at = next((i for i, m in enumerate(models) if m["id"] == entry["id"]), len(models))
+    models[at : at + 1] = [dict(entry)]
+    text = json.dumps({"version": 1, "models": models}, indent=1)
+    manifest.write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,284 @@
+"""Training of V-Net and TransUNet: geometry by moving voxels, the loss against plain formulas."""
+
+from __future__ import annotations
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.nn import functional
+
+from app.core.errors import UsageError
+from models.automatic.spec import AutomaticSpec
+from models.training.automatic_export import export_automatic
+from models.training.automatic_recipe import AutomaticRecipe
+from models.training.automatic_sampling import TileStream, prepared, split_cases
+from models.training.automatic_training import new_network, partial_loss
+from models.training.deformation import deformed, random_bend, random_matrix
+from models.training.pack import load_cases, pack
+from models.training.recipe import read_recipe
+from models.training.train import train
+from resources import resource_path
+
+RECIPES = [
+    path.stem
+    for path in resource_path("recipes").glob("*.toml")
+    if path.stem.startswith(("vnet", "transunet"))
+]
+STILL = np.zeros((3, 4, 4, 4))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Eight scans with two balls: the label's value follows the patient's side, not the array's."""
+    root = tmp_path_factory.mktemp("data")
+    folder = root / "msd_hippocampus" / "train"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for n in range(8):
+        grid = np.indices((32, 30, 28)).transpose(1, 2, 3, 0)
+        labels = np.zeros((32, 30, 28), np.uint8)
+        for value, x in ((1, 9), (2, 22)):
+            centre = (x, 15 + rng.uniform(-2, 2), 14 + rng.uniform(-2, 2))
+            labels[((grid - centre) ** 2).sum(-1) < 25] = value
+        image = np.where(labels > 0, 700, 300) + rng.normal(0, 30, labels.shape)
+        name = f"hippocampus_{n:03d}"
+        # The first axis grows to the right in half of the files, to the left in the others.
+        x = 1.0 if n % 2 else -1.0
+        affine = np.diag([x, 1.0, 1.5, 1.0])
+        if n % 2 == 0:
+            labels = labels[::-1]
+            image = image[::-1]
+        nib.save(nib.Nifti1Image(image.astype(np.int16), affine), folder / f"{name}_img.nii.gz")
+        nib.save(nib.Nifti1Image(labels, affine), folder / f"{name}_seg.nii.gz")
+    return root
+
+
+@pytest.fixture(scope="module")
+def cases(data, tmp_path_factory):
+    packs = pack(data, tmp_path_factory.mktemp("packs"), lambda line: None)
+    return [case for path in packs for case in load_cases(path)]
+
+
+def recipe_text(family: str) -> str:
+    arguments = {
+        "vnet": 'n_classes = 3\nwidth = 4\nkernel = 3\nnorm = "sample"',
+        "transunet": (
+            "n_classes = 3\nimage_size = 32\nin_channels = 1\nwidth = 16\nunits = [1, 1, 1]\n"
+            "hidden = 64\ndepth = 1\nn_first = 32\ndecoder_channels = [32, 16, 16, 16]"
+        ),
+    }[family]
+    tile = "[32, 32, 32]" if family == "vnet" else "[1, 32, 32]"
+    return f"""
+task = "automatic"
+id = "tiny"
+title = "Tiny"
+dataset = "msd_hippocampus"
+batch = 2
+learning_rate = 0.003
+
+[model]
+family = "{family}"
+modality = "MR"
+spacing_zyx = [1.5, 1.0, 1.0]
+tile_zyx = {tile}
+
+[model.arguments]
+{arguments}
+
+[model.intensity]
+kind = "percentiles"
+knots = [0.5, 99.5]
+scaled = [0.0, 1.0]
+
+[[model.labels]]
+value = 1
+name = "left ball"
+
+[[model.labels]]
+value = 2
+name = "right ball"
+"""
+
+
+def tiny(tmp_path, family="vnet", **changes) -> AutomaticRecipe:
+    path = tmp_path / "tiny.toml"
+    path.write_text(recipe_text(family))
+    recipe = read_recipe(path)
+    assert isinstance(recipe, AutomaticRecipe)
+    return AutomaticRecipe(**{**vars(recipe), **changes})
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_recipes_that_ship_name_networks_that_fit_their_labels(name):
+    recipe = read_recipe(resource_path(f"recipes/{name}.toml"))
+    assert isinstance(recipe, AutomaticRecipe)
+    spec = recipe.model
+    network = new_network(spec)
+    assert spec.arguments["n_classes"] == len(spec.labels) + 1
+    tile = (1, 1, *spec.tile_zyx) if spec.is_volumetric else (1, 1, *spec.tile_zyx[1:])
+    # The network accepts its tile; a small corner of it is enough for V-Net.
+    x = torch.zeros(tile)[..., :32, :32] if spec.is_volumetric else torch.zeros(tile)
+    x = x[:, :, :32] if spec.is_volumetric else x
+    with torch.inference_mode():
+        assert network.eval()(x).shape[1] == len(spec.labels) + 1
+    # Half precision: two bytes per parameter.
+    assert 2 * sum(p.numel() for p in network.parameters()) < 35e6
+
+
+def test_a_recipe_with_an_unknown_entry_is_refused(tmp_path):
+    path = tmp_path / "r.toml"
+    path.write_text(recipe_text("vnet").replace("batch = 2", "bach = 2"))
+    with pytest.raises(UsageError, match="bach"):
+        read_recipe(path)
+
+
+def test_scans_lie_in_patient_axes_whatever_the_file_order(cases, tmp_path):
+    for case in cases:
+        scan = prepared(case, tiny(tmp_path).model)
+        # NIfTI's x grows to the right, columns to the left: the first ball is the left one.
+        columns = [np.argwhere(scan.labels.numpy() == v)[:, 2].mean() for v in (1, 2)]
+        assert columns[0] > columns[1], case.name
+
+
+def test_what_is_set_aside_is_not_learnt(cases, tmp_path):
+    learnt, aside = split_cases(cases, tiny(tmp_path, tuning_share=0.25))
+    assert len(aside) == 2
+    assert not {c.name for c in learnt} & {c.name for c in aside}
+
+
+def test_no_deformation_is_a_crop():
+    rng = np.random.default_rng(1)
+    image = torch.from_numpy(rng.random((9, 11, 13), dtype=np.float32))
+    labels = (image > 0.5).to(torch.uint8)
+    tile, label_tile = deformed(
+        image,
+        labels,
+        (5, 7, 9),
+        centre_zyx=np.array([4, 5, 6]),
+        matrix=np.eye(3),
+        bend_mm=STILL,
+        spacing_zyx=(2.0, 1.0, 0.5),
+    )
+    np.testing.assert_allclose(tile, image[2:7, 2:9, 2:11], atol=1e-5)
+    np.testing.assert_array_equal(label_tile, labels[2:7, 2:9, 2:11])
+
+
+def test_a_turn_happens_in_millimetres():
+    image = torch.zeros(1, 21, 41)
+    image[0, 10 + 4, 20] = 1.0  # 4 rows of 2 mm below the middle
+    quarter = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
+    tile, _ = deformed(
+        image,
+        torch.zeros_like(image, dtype=torch.uint8),
+        (1, 21, 41),
+        centre_zyx=np.array([0, 10, 20]),
+        matrix=quarter,
+        bend_mm=STILL,
+        spacing_zyx=(1.0, 2.0, 1.0),
+    )
+    # What was 8 mm along y is found 8 mm, 8 columns, along x.
+    assert np.argwhere(tile.numpy() > 0.5).tolist() == [[0, 10, 28]]
+
+
+def test_a_bend_of_one_value_is_a_shift():
+    image = torch.zeros(5, 9, 9)
+    image[2, 4, 6] = 1.0
+    bend = np.zeros((3, 4, 4, 4))
+    bend[2] = 2.0
+    # Splines sum to one inside; at the edges of four control points they fall off.
+    tile, _ = deformed(
+        image,
+        image.to(torch.uint8),
+        (5, 9, 9),
+        centre_zyx=np.array([2, 4, 4]),
+        matrix=np.eye(3),
+        bend_mm=bend,
+        spacing_zyx=(1.0, 1.0, 1.0),
+    )
+    assert np.argmax(tile.numpy()) == np.ravel_multi_index((2, 4, 4), (5, 9, 9))
+
+
+def test_slices_stay_in_their_plane():
+    rng = np.random.default_rng(0)
+    matrix = random_matrix(rng, 30, 0.2, is_planar=True)
+    np.testing.assert_allclose(matrix[0], [1, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(matrix[:, 0], [1, 0, 0], atol=1e-12)
+    bend = random_bend(rng, 5, is_planar=True)
+    assert not bend[0].any()
+    np.testing.assert_array_equal(bend[:, 0], bend[:, 3])
+
+
+def test_mirroring_exchanges_the_labels_of_the_sides(cases, tmp_path):
+    recipe = tiny(
+        tmp_path, is_mirrored=True, pairs=((1, 2),), rotation=0.0, stretch=0.0, bend_mm=0.0
+    )
+    scans = [prepared(case, recipe.model) for case in cases]
+    stream = iter(TileStream(scans, recipe, seed=3))
+    seen = 0
+    for _ in range(12):
+        for labels in next(stream)[1].numpy():
+            if (labels == 1).any() and (labels == 2).any():
+                columns = [np.argwhere(labels == v)[:, 2].mean() for v in (1, 2)]
+                assert columns[0] > columns[1]
+                seen += 1
+    assert seen > 12
+
+
+def test_the_loss_of_complete_labels_is_half_entropy_half_soft_dice():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 4, 5, 6, generator=generator)
+    target = torch.randint(0, 3, (2, 4, 5, 6), generator=generator)
+    loss, _ = partial_loss(logits, target, torch.ones(2, 3, dtype=torch.bool))
+    share = logits.softmax(1)
+    dice = []
+    for b in range(2):
+        for c in (1, 2):
+            p, g = share[b, c], (target[b] == c).float()
+            dice.append((2 * (p * g).sum() + 1) / ((p * p).sum() + (g * g).sum() + 1))
+    expected = 0.5 * functional.cross_entropy(logits, target) + 0.5 * (1 - torch.stack(dice).mean())
+    assert float(loss) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_an_organ_without_labels_is_neither_wanted_nor_forbidden():
+    target = torch.zeros(1, 4, 4, 4, dtype=torch.long)
+    target[0, :2] = 1
+    known = torch.tensor([[True, True, False]])
+    sure = torch.full((1, 3, 4, 4, 4), -9.0)
+    sure[0, 1, :2] = 9.0
+    as_background, as_unknown = sure.clone(), sure.clone()
+    as_background[0, 0, 2:] = 9.0
+    as_unknown[0, 2, 2:] = 9.0
+    losses = [float(partial_loss(x, target, known)[0]) for x in (as_background, as_unknown)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+    assert losses[0] < 1e-3
+    # Where it has labels, the same answer is wrong.
+    assert float(partial_loss(as_unknown, target, torch.ones(1, 3, dtype=torch.bool))[0]) > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["vnet", "transunet"])
+def test_a_short_run_learns_resumes_and_exports(data, tmp_path, family):
+    path = tmp_path / "tiny.toml"
+    path.write_text(recipe_text(family))
+    lines: list[str] = []
+    run = {"data": data, "out": tmp_path / "run", "device": "cpu", "report": lines.append}
+    checkpoint = train(path, time_budget_s=4.0, resume=False, **run)
+    first = torch.load(checkpoint, weights_only=True)
+    train(path, time_budget_s=first["spent"] + 2.0, resume=True, **run)
+    second = torch.load(checkpoint, weights_only=True)
+    assert second["step"] > first["step"] > 2
+    assert any(line.startswith("tune Dice") and "left ball" in line for line in lines)
+
+    weights = export_automatic(checkpoint, tmp_path / "weights", {"x": 1})
+    export_automatic(checkpoint, tmp_path / "weights", {"x": 2})
+    entries = json.loads((tmp_path / "weights" / "manifest.json").read_text())["models"]
+    assert [e["x"] for e in entries] == [2]
+    network = new_network(AutomaticSpec.from_json(entries[0]["automatic"]))
+    network.load_state_dict({n: t.float() for n, t in load_file(weights).items()})
+    stored = second["ema"]
+    name = next(n for n in stored if n.endswith("weight"))
+    np.testing.assert_allclose(network.state_dict()[name], stored[name], atol=2e-3)
