@@ -155,26 +155,21 @@ class AutomaticTraining(TrainingRun):
     def labelled(self, scan: PreparedScan) -> np.ndarray:
         """Return (D, H, W) output channels of a scan: all of it at once, or slice by slice."""
         spec = self._recipe.model
-        self.average.eval()
-        shape = scan.image.shape
+        shape = list(scan.image.shape)
+        parts = []
         if spec.is_volumetric:
             sides = [-(-n // 16) * 16 for n in shape]
-            padded = _padded(scan.image, sides)
-            with torch.inference_mode(), self.autocast():
-                logits = self.average(padded[None, None].to(self.device))
-            channels = logits[0].argmax(0)
+            blocks = [_fitted(scan.image, sides)[None]]
         else:
-            sides = [max(n, t) for n, t in zip(shape, spec.tile_zyx, strict=True)]
-            padded = _padded(scan.image, sides)
-            parts = []
-            for first in range(0, shape[0], 8):
-                block = padded[first : first + 8, None].to(self.device)
-                with torch.inference_mode(), self.autocast():
-                    parts.append(self.average(_channels_last(block)).argmax(1))
-            channels = torch.cat(parts)
-        first = [(side - n) // 2 for side, n in zip(channels.shape, shape, strict=True)]
-        own = tuple(slice(i, i + n) for i, n in zip(first, shape, strict=True))
-        return channels[own].cpu().numpy()
+            # What a slice has beyond the tile is not looked at here.
+            sides = [shape[0], *spec.tile_zyx[1:]]
+            blocks = list(_fitted(scan.image, sides).split(8))
+        for block in blocks:
+            with torch.inference_mode(), self.autocast():
+                parts.append(self.average(_channels_last(block[:, None].to(self.device))).argmax(1))
+        channels = torch.cat(parts)
+        channels = channels[0] if spec.is_volumetric else channels
+        return _fitted(channels, shape).cpu().numpy()
 
     def about(self) -> dict[str, Any]:
         """Return the description, so that a checkpoint can be run without its recipe."""
@@ -183,13 +178,13 @@ class AutomaticTraining(TrainingRun):
         return {"about": json.dumps(entry)}
 
 
-def _padded(image: Tensor, sides: list[int]) -> Tensor:
-    """Return a scan in the middle of a larger one of zeros, as it is in training."""
+def _fitted(scan: Tensor, sides: list[int]) -> Tensor:
+    """Return a scan with zeros about it, or cut, to these sides; its middle stays the middle."""
     around: list[int] = []
-    for side, n in zip(reversed(sides), reversed(image.shape), strict=True):
-        first = (side - n) // 2
-        around += [first, side - n - first]
-    return functional.pad(image, around)
+    for side, n in zip(reversed(sides), reversed(scan.shape), strict=True):
+        low = (side - n) // 2
+        around += [low, side - n - low]
+    return functional.pad(scan, around)
 
 
 def _channels_last(images: Tensor) -> Tensor:

@@ -103,9 +103,10 @@ def deformed(
     # grid_sample counts from -1 to 1 between the outer edges of the voxels, and in x, y, z.
     sizes = torch.tensor(image.shape, dtype=torch.float32, device=device)[:, None, None, None]
     grid = ((2 * index + 1) / sizes - 1).permute(1, 2, 3, 0).flip(-1)[None]
-    options = {"padding_mode": "zeros", "align_corners": False}
-    picture = functional.grid_sample(image[None, None].float(), grid, "bilinear", **options)
-    values = functional.grid_sample(labels[None, None].float(), grid, "nearest", **options)
+    picture, values = (
+        functional.grid_sample(x[None, None].float(), grid, mode, "zeros", align_corners=False)
+        for x, mode in ((image, "bilinear"), (labels, "nearest"))
+    )
     return picture[0, 0], values[0, 0].to(torch.uint8)
 
 
