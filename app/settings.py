@@ -57,6 +57,12 @@ class Settings:
         Newest first.
     window_geometry, window_state : str
         Base64 of what Qt saves.
+    view_layout : str
+        How the planes are arranged.
+    maximised_view : int
+        The axis of the plane that is shown alone; -1 for none.
+    last_tool : str
+        Id of the tool that was in hand last.
     shortcuts : dict of action id to shortcut
         Only those that differ from what the action came with.
     recent_commands : list of str
@@ -67,6 +73,9 @@ class Settings:
     recent_files: list[str] = field(default_factory=list)
     window_geometry: str = ""
     window_state: str = ""
+    view_layout: str = ""
+    maximised_view: int = -1
+    last_tool: str = ""
     overlay_opacity: float = 0.45
     outline: bool = True
     last_folder: str = ""
@@ -139,6 +148,8 @@ def _makes_sense(name: str, value: Any) -> bool:
         return value in ("", "pacs", "research")
     if name == "overlay_opacity":
         return 0.0 <= value <= 1.0
+    if name == "maximised_view":
+        return -1 <= value <= 2
     if name.endswith("_megabytes"):
         return bool(value >= 0)
     if name in ("window_geometry", "window_state"):

@@ -154,16 +154,18 @@ def describe_series(info: SeriesInfo) -> str:
 
 
 def ask_unsaved(parent: QWidget) -> Unsaved:
-    """Return what to do before unsaved work would be closed."""
+    """Return what to do before work is left that could not be kept on the disk."""
     box = QMessageBox(parent)
-    box.setWindowTitle(_tr("Unsaved mask"))
-    box.setText(_tr("The mask has changes that were not saved to a file."))
+    box.setIcon(QMessageBox.Icon.Warning)
+    box.setWindowTitle(_tr("Work that is not kept"))
+    box.setText(_tr("Your latest work on this scan is in memory only."))
     box.setInformativeText(
-        _tr("They are kept all the same, and offered when you open this scan again.")
+        _tr("It could not be kept on the disk. Save the mask to a file elsewhere, or it is lost.")
     )
-    save = box.addButton(_tr("Save…"), QMessageBox.ButtonRole.AcceptRole)
-    discard = box.addButton(_tr("Leave it"), QMessageBox.ButtonRole.DestructiveRole)
+    save = box.addButton(_tr("Save mask…"), QMessageBox.ButtonRole.AcceptRole)
+    discard = box.addButton(_tr("Lose it"), QMessageBox.ButtonRole.DestructiveRole)
     box.addButton(QMessageBox.StandardButton.Cancel)
+    box.setDefaultButton(save)
     box.exec()
     clicked = box.clickedButton()
     if clicked is save:

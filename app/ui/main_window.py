@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QByteArray, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QActionGroup, QCloseEvent, QDragEnterEvent, QDropEvent, QIcon
 from PySide6.QtWidgets import (
     QDockWidget,
@@ -27,6 +26,7 @@ from app.ui import dialogs
 from app.ui.actions import ActionTable
 from app.ui.edit_panel import EditPanel
 from app.ui.label_panel import LabelPanel
+from app.ui.leaving import Leaving
 from app.ui.menu_titles import menu_title
 from app.ui.menus import MENUS, action_specs
 from app.ui.menus.window_level import N_WINDOW_PRESETS
@@ -36,6 +36,7 @@ from app.ui.segment_panel import SegmentPanel
 from app.ui.start_page import StartPage
 from app.ui.status_bar import StatusBar
 from app.ui.view_grid import ViewGrid
+from app.ui.window_memory import WindowMemory
 from resources import resource_path
 
 # These show their icon alone: the bar has no room for every name.
@@ -53,8 +54,6 @@ class MainWindow(QMainWindow):
         self.session = session
         self.setWindowTitle("Maskwright")
         self.setAcceptDrops(True)
-        self.setMinimumSize(900, 600)
-        self.resize(1440, 900)
         self.grid = ViewGrid(session)
         self.start_page = StartPage(session.settings)
         self.stack = QStackedWidget()
@@ -85,8 +84,8 @@ class MainWindow(QMainWindow):
         self._fill_menus()
         self._fill_tool_bar()
         self._leave_document = lambda: None
-        self._after_save: Path | None = None
-        self._is_closing_after_save = False
+        self.leaving = Leaving(self)
+        self.memory = WindowMemory(self)
         self.grid.hover_changed.connect(self.status.show_hover)
         self.start_page.open_requested.connect(lambda: self.actions_table.run("open"))
         self.start_page.folder_requested.connect(lambda: self.actions_table.run("open_folder"))
@@ -99,7 +98,7 @@ class MainWindow(QMainWindow):
         session.series_offered.connect(self._on_series_offered)
         session.saved.connect(self._on_saved)
         session.keeper.image_wanted.connect(self._on_image_wanted)
-        self._restore()
+        self.memory.restore()
         self._on_document_changed(session.document)
 
     # -- building ------------------------------------------------------------------------------
@@ -176,8 +175,8 @@ class MainWindow(QMainWindow):
     # -- opening and saving --------------------------------------------------------------------
 
     def open_path(self, path: Path) -> None:
-        """Open a file or folder, after asking about unsaved work."""
-        if self.may_leave(path):
+        """Open a file or folder, once the work on the present scan is safe."""
+        if self.leaving.may_leave(lambda: self.open_path(path)):
             self.session.open(path)
 
     def open_sample(self) -> None:
@@ -199,28 +198,9 @@ class MainWindow(QMainWindow):
         self.session.save_mask(path)
         return True
 
-    def may_leave(self, then_open: Path | None = None) -> bool:
-        """Return whether the open document may be replaced now.
-
-        If the user chooses to save, it may not yet: ``then_open`` is opened once it is saved.
-        """
-        document = self.session.document
-        if document is None or not document.is_modified:
-            return True
-        answer = dialogs.ask_unsaved(self)
-        if answer is dialogs.Unsaved.SAVE and self.save():
-            self._after_save = then_open
-            self._is_closing_after_save = then_open is None
-        return answer is dialogs.Unsaved.DISCARD
-
-    def _on_saved(self, report: SaveReport) -> None:
+    def _on_saved(self, _: SaveReport) -> None:
         self._refresh()
-        path, self._after_save = self._after_save, None
-        if path is not None:
-            self.session.open(path)
-        elif self._is_closing_after_save:
-            self._is_closing_after_save = False
-            self.close()
+        self.leaving.go_on_after_saving()
 
     def _on_series_offered(self, series: tuple[SeriesInfo, ...]) -> None:
         chosen = dialogs.ask_series(self, series)
@@ -269,8 +249,7 @@ class MainWindow(QMainWindow):
             self.stack.setCurrentWidget(self.grid)
             self.grid.fit()
             self._name_windows(document.volume.modality)
-            if self.session.view_state.active_tool == "navigate":
-                self.session.view_state.active_tool = "box"
+            self.memory.take_tool()
         else:
             self.stack.setCurrentWidget(self.start_page)
         self._refresh()
@@ -295,22 +274,6 @@ class MainWindow(QMainWindow):
         mark = " •" if document.is_modified else ""
         self.setWindowTitle(f"{document.volume.name}{mark} – Maskwright")
 
-    def _restore(self) -> None:
-        settings = self.session.settings
-        if settings.window_geometry:
-            self.restoreGeometry(QByteArray(base64.b64decode(settings.window_geometry)))
-        if settings.window_state:
-            self.restoreState(QByteArray(base64.b64decode(settings.window_state)))
-        self.session.view_state.overlay_opacity = settings.overlay_opacity
-        self.session.view_state.outline = settings.outline
-
-    def _remember(self) -> None:
-        settings, state = self.session.settings, self.session.view_state
-        settings.window_geometry = base64.b64encode(self.saveGeometry().data()).decode()
-        settings.window_state = base64.b64encode(self.saveState().data()).decode()
-        settings.overlay_opacity, settings.outline = state.overlay_opacity, state.outline
-        settings.save()
-
     # -- Qt ------------------------------------------------------------------------------------
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
@@ -327,10 +290,10 @@ class MainWindow(QMainWindow):
                 self.open_path(paths[0])
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        if not self.may_leave():
+        if not self.leaving.may_leave(self.close):
             event.ignore()
             return
         self.session.cancel(keep=False)
-        self._remember()
+        self.memory.remember()
         self.grid.close_views()
         event.accept()

@@ -376,6 +376,41 @@ class Keeper:
             progress=self._notices.progress("open", f"Opening {path.name}"),
         )
 
+    # -- is it safe? ---------------------------------------------------------------------------
+
+    @property
+    def has_scan(self) -> bool:
+        """Whether there is a scan whose work can be kept."""
+        return self._journal is not None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether every step on the open scan is on the disk."""
+        return self._journal is not None and not self._journal.entries and not self._is_failing
+
+    def settle(self, done: Callable[[bool], None]) -> None:
+        """Write what waits, then call ``done`` with whether every step is on the disk.
+
+        What failed before is tried once more: the disk may have room again.
+        """
+        journal = self._journal
+        if journal is None:
+            done(False)
+            return
+
+        def written(_: None) -> None:
+            if self._journal is journal:
+                self._is_failing = False
+            done(True)
+
+        def failed(error: BaseException, trace: str) -> None:
+            if self._journal is journal and not self._is_failing:
+                self._is_failing = True
+                self._tell_failure(error, trace)
+            done(False)
+
+        self._submit(lambda ctx: journal.write(), written, failed)
+
     # -- inside: writing -----------------------------------------------------------------------
 
     def _begin(self, journal: Journal, image: ImageRef) -> None:

@@ -76,6 +76,9 @@ def specs(window: MainWindow) -> list[ActionSpec]:
                 is_open,
             )
         )
+    entries.append(
+        ActionSpec("reset_layout", "View", tr("Reset layout"), "", lambda: window.memory.reset())
+    )
     for scheme, text in (
         ("pacs", tr("Right button: window/level (PACS)")),
         ("research", tr("Right button: zoom (research)")),
