@@ -29,13 +29,15 @@ class Application:
     def __init__(self) -> None:
         existing = QApplication.instance()
         self.qt = existing if isinstance(existing, QApplication) else QApplication(sys.argv[:1])
-        apply_theme(self.qt)
         self.settings = Settings.load()
+        apply_theme(self.qt, self.settings.font_px)
         self.runner, self.file_runner = JobRunner(), JobRunner()
         # Of its own, so that no export or opening delays that a step is on the disk.
         self.journal_runner = JobRunner()
         cache = EmbeddingCache(
-            self.settings.cache_megabytes << 20, folder=user_cache_dir() / "embeddings"
+            self.settings.cache_megabytes << 20,
+            folder=user_cache_dir() / "embeddings",
+            max_disk_bytes=self.settings.disk_cache_megabytes << 20,
         )
         models = partial(list_models, user_models_dir())
         engine = InferenceEngine(

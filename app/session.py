@@ -30,7 +30,9 @@ from app.mask_editing import MaskEditing
 from app.notices import Message, Notices, Status
 from app.previewing import Preview
 from app.prompting import Prompting
-from app.settings import Settings, user_data_dir, user_models_dir
+from app.recent import RecentFiles
+from app.settings import Settings, user_cache_dir, user_data_dir, user_models_dir
+from app.tuning import Tuning
 from app.workspace.keeper import ImageWanted, Keeper, Offer, Restored
 from app.workspace.recovery import image_digest
 from app.workspace.schema import SUFFIX as WORKSPACE_SUFFIX
@@ -69,6 +71,8 @@ class Session:
         The folder whose series were offered last.
     keeper : Keeper
         Keeps every step on disk; offers work that was left by a crash or another day.
+    recent : RecentFiles
+    tuning : Tuning
 
     Events
     ------
@@ -116,6 +120,10 @@ class Session:
             file_runner, self.view_state, self._notices, lambda: self.draw_over
         )
         self._mask_import = MaskImport(file_runner, self._notices)
+        self.recent = RecentFiles(
+            file_runner, settings, self._notices, user_cache_dir() / "pictures"
+        )
+        self.tuning = Tuning(runner, engine, settings, self._notices, self.load_model)
         self.keeper = Keeper(
             journal_runner or file_runner,
             file_runner,
@@ -242,7 +250,7 @@ class Session:
         document = Document(volume, label_table=_first_table(), undo_stack=undo_stack)
         self.set_document(document, window)
         self.source_path = path
-        self.settings.add_recent(path)
+        self.recent.remember(path, volume, window)
         self.keeper.keep(document, image)
         for note in volume.notes:
             self._notices.tell(note)
@@ -268,7 +276,7 @@ class Session:
         marker = document.state
 
         def done(saved: Path) -> None:
-            self.settings.add_recent(saved)
+            self.recent.remember(saved, document.volume, self.view_state.window)
             if self.document is document and document.state is marker:
                 document.mark_saved()
 
@@ -284,7 +292,7 @@ class Session:
         self._prompting.scores.update(scores_in(view))
         self.scores_changed.emit(None)
         self.source_path = restored.image_path
-        self.settings.add_recent(restored.image_path)
+        self.recent.remember(restored.image_path, restored.volume, restored.window)
         self.keeper.resume(document, restored)
 
     def _recent_paths(self) -> tuple[Path, ...]:

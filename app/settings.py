@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 VERSION = 1
 MAX_RECENT = 12
 MAX_COMMANDS = 20
+FONT_SIZES = range(11, 25)
+DEVICES = ("auto", "cpu", "cuda")
 _APP = "maskwright"
 
 
@@ -65,6 +67,12 @@ class Settings:
         Id of the tool that was in hand last.
     shortcuts : dict of action id to shortcut
         Only those that differ from what the action came with.
+    cache_megabytes, disk_cache_megabytes : int
+        Of slices that are prepared for the model, in memory and on the disk.
+    font_px : int
+        Size of the window's text, which its controls go by.
+    tour_done : bool
+        Whether the tour of the first start was finished or skipped.
     recent_commands : list of str
         Ids of what was done through the command palette, newest first.
     """
@@ -84,6 +92,9 @@ class Settings:
     shortcuts: dict[str, str] = field(default_factory=dict)
     undo_megabytes: int = 256
     cache_megabytes: int = 512
+    disk_cache_megabytes: int = 4096
+    font_px: int = 13
+    tour_done: bool = False
     recent_commands: list[str] = field(default_factory=list)
 
     def add_recent(self, path: Path) -> None:
@@ -148,6 +159,10 @@ def _makes_sense(name: str, value: Any) -> bool:
         return value in ("", "pacs", "research")
     if name == "overlay_opacity":
         return 0.0 <= value <= 1.0
+    if name == "font_px":
+        return value in FONT_SIZES
+    if name == "device":
+        return value in DEVICES
     if name == "maximised_view":
         return -1 <= value <= 2
     if name.endswith("_megabytes"):

@@ -83,6 +83,14 @@ class BoundedMemory(Generic[K, V]):
         """Add a value; the least recently used ones make room."""
         self._items[key] = value
         self.nbytes += self._size_of(value)
+        self._make_room()
+
+    def limit(self, max_bytes: int) -> None:
+        """Hold no more bytes than this from now on."""
+        self.max_bytes = max_bytes
+        self._make_room()
+
+    def _make_room(self) -> None:
         while self.nbytes > self.max_bytes and len(self._items) > 1:
             _, dropped = self._items.popitem(last=False)
             self.nbytes -= self._size_of(dropped)
@@ -153,11 +161,29 @@ class EmbeddingCache:
         """Forget one volume's embeddings in memory; those on disk stay."""
         self._memory.drop(lambda key: key.volume_uid == volume_uid)
 
+    def limit(self, max_bytes: int, max_disk_bytes: int) -> None:
+        """Take no more memory and disk than this; what is too much goes now."""
+        self.max_disk_bytes = max_disk_bytes
+        self._memory.limit(max_bytes)
+        drop_oldest(self._files(), max_disk_bytes)
+
+    def clear(self) -> None:
+        """Forget every embedding, in memory and on the disk."""
+        self._memory.drop(lambda key: True)
+        drop_oldest(self._files(), 0)
+
+    def disk_bytes(self) -> int:
+        """Return the bytes that embeddings take on the disk."""
+        return sum(path.stat().st_size for path in self._files())
+
     # -- disk ----------------------------------------------------------------------------------
 
     def _path(self, key: EmbeddingKey) -> Path:
         assert self._folder is not None
         return self._folder / f"{key.file_stem}.embedding"
+
+    def _files(self) -> list[Path]:
+        return [] if self._folder is None else list(self._folder.glob("*.embedding"))
 
     def _load(self, key: EmbeddingKey) -> np.ndarray | None:
         if self._folder is None:
@@ -192,7 +218,7 @@ class EmbeddingCache:
                 written = Path(beside) / "written"
                 written.write_bytes(hashlib.sha256(raw).digest() + raw)
                 os.replace(written, self._path(key))
-            drop_oldest(self._folder.glob("*.embedding"), self.max_disk_bytes)
+            drop_oldest(self._files(), self.max_disk_bytes)
         except OSError as error:
             # A cache that cannot be written costs time, never a result.
             logger.info("The embedding cache cannot be written: %s", error)

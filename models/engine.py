@@ -86,6 +86,18 @@ class InferenceEngine:
             self._device = choose_device(self._wanted_device)
         return self._device
 
+    def use_device(self, wanted: str) -> None:
+        """Run on another device from now on; models are loaded again where they are needed.
+
+        Raises
+        ------
+        ModelUnavailableError
+            It is not there; everything stays as it was.
+        """
+        self._device = choose_device(wanted)
+        self._wanted_device = wanted
+        self._segmenters.clear()
+
     def load(self, model_id: str) -> PromptedSegmenter:
         """Return the ready segmenter of a promptable model, loading it the first time.
 

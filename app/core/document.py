@@ -226,6 +226,10 @@ class Document:
         self._emit(change)
         return True
 
+    def limit_undo(self, max_bytes: int) -> None:
+        """Let the history take so much memory; steps beyond it go with the next one."""
+        self._history.max_bytes = max_bytes
+
     @property
     def undo_labels(self) -> tuple[str, ...]:
         """Names of the steps that can be undone, the next one first."""

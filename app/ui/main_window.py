@@ -55,7 +55,7 @@ class MainWindow(QMainWindow):
         self.setWindowTitle("Maskwright")
         self.setAcceptDrops(True)
         self.grid = ViewGrid(session)
-        self.start_page = StartPage(session.settings)
+        self.start_page = StartPage(session)
         self.stack = QStackedWidget()
         self.stack.addWidget(self.start_page)
         self.stack.addWidget(self.grid)
@@ -94,6 +94,7 @@ class MainWindow(QMainWindow):
         self.start_page.scheme_chosen.connect(lambda s: self.actions_table.run(f"mouse_{s}"))
         session.document_changed.connect(self._on_document_changed)
         session.pending_changed.connect(lambda _: self._refresh())
+        session.recent.changed.connect(lambda _: self.actions_table.refresh())
         session.view_state.changed.connect(self._on_view_changed)
         session.series_offered.connect(self._on_series_offered)
         session.saved.connect(self._on_saved)
@@ -140,10 +141,14 @@ class MainWindow(QMainWindow):
         self.session.load_model(model_id)
 
     def _fill_recent(self) -> None:
+        recent = self.session.recent
         self.recent_menu.clear()
-        for text in self.session.settings.recent_files:
+        for text in recent.entries:
             action = self.recent_menu.addAction(text)
+            action.setEnabled(text not in recent.missing)
             action.triggered.connect(lambda _=False, text=text: self.open_path(Path(text)))
+        self.recent_menu.addSeparator()
+        self.recent_menu.addAction(self.actions_table["clear_recent"])
 
     def _fill_tool_bar(self) -> None:
         bar = QToolBar(self.tr("Tools"))
@@ -255,7 +260,7 @@ class MainWindow(QMainWindow):
         self._refresh()
 
     def _on_view_changed(self, name: str) -> None:
-        if name in ("active_tool", "positive", "crosshair_visible", "overlay_visible"):
+        if name in ("active_tool", "positive", "crosshair_visible", "overlay_visible", "outline"):
             self.actions_table.refresh()
 
     def _refresh(self) -> None:

@@ -9,6 +9,7 @@ def menu_title(menu: str) -> str:
     """Return the name of a menu, by what `ActionSpec.menu` calls it."""
     return {
         "File": _tr("File"),
+        "File recent": _tr("File"),
         "Edit": _tr("Edit"),
         "View": _tr("View"),
         "Segment": _tr("Segment"),

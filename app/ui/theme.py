@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pyqtgraph as pg
 from PySide6.QtCore import QDir
 from PySide6.QtGui import QColor, QPalette
@@ -22,8 +24,12 @@ _COLOURS = {
 }
 
 
-def apply_theme(application: QApplication) -> None:
-    """Give the application its palette and style sheet."""
+# The size of text that the style sheet is written for.
+FONT_PX = 13
+
+
+def apply_theme(application: QApplication, font_px: int = FONT_PX) -> None:
+    """Give the application its palette and style sheet, with text of a size."""
     pg.setConfigOptions(imageAxisOrder="row-major", antialias=True)
     application.setStyle("Fusion")
     palette = QPalette()
@@ -32,4 +38,14 @@ def apply_theme(application: QApplication) -> None:
     application.setPalette(palette)
     # The style sheet names its pictures as icons:NAME.
     QDir.setSearchPaths("icons", [str(resource_path("icons"))])
-    application.setStyleSheet(resource_path("styles/app.qss").read_text(encoding="utf-8"))
+    sheet = resource_path("styles/app.qss").read_text(encoding="utf-8")
+    application.setStyleSheet(_resized(sheet, font_px))
+
+
+def _resized(sheet: str, font_px: int) -> str:
+    """Return a style sheet whose sizes of text are as much larger as the plain text is."""
+    return re.sub(
+        r"font-size: (\d+)px",
+        lambda found: f"font-size: {round(int(found[1]) * font_px / FONT_PX)}px",
+        sheet,
+    )

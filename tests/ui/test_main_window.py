@@ -306,7 +306,7 @@ def test_the_mouse_question_is_asked_once(qtbot, qapp, bright_model, user_home):
     buttons = bench.window.start_page.schemes
     qtbot.mouseClick(buttons["research"], Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
     assert Settings.load().mouse_scheme == "research"
-    later = StartPage(Settings.load())
+    later = StartPage(bench.session)
     qtbot.addWidget(later)
     assert not hasattr(later, "schemes")
 

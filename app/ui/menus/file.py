@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from app.ui import dialogs
 from app.ui.actions import ActionSpec
+from app.ui.settings_dialog import SettingsDialog
 
 if TYPE_CHECKING:
     from app.ui.main_window import MainWindow
@@ -47,6 +48,14 @@ def specs(window: MainWindow) -> list[ActionSpec]:
         if path is not None:
             session.save_workspace(path)
 
+    def make_settings() -> SettingsDialog:
+        dialog = SettingsDialog(session, window)
+        dialog.changed.connect(window.actions_table.refresh)
+        return dialog
+
+    def show_settings() -> None:
+        dialogs.show_once(window, SettingsDialog, make_settings)
+
     return [
         ActionSpec("open", "File", tr("&Open image…"), "Ctrl+O", open_image),
         ActionSpec("open_folder", "File", tr("Open &DICOM folder…"), "Ctrl+Shift+O", open_folder),
@@ -64,5 +73,15 @@ def specs(window: MainWindow) -> list[ActionSpec]:
             save_workspace,
             is_open,
         ),
+        ActionSpec(
+            "clear_recent",
+            "File recent",
+            tr("Clear the list of recent scans"),
+            "",
+            session.recent.clear,
+            lambda: bool(session.recent.entries),
+            needs=tr("The list is empty."),
+        ),
+        ActionSpec("settings", "File", tr("Se&ttings…"), "Ctrl+,", show_settings),
         ActionSpec("quit", "File", tr("&Quit"), "Ctrl+Q", window.close),
     ]
