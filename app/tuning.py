@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from app.core.document import Document
 from app.core.errors import AppError
@@ -68,11 +69,11 @@ class Tuning:
         cache = self._engine.cache
         self._submit("limit cache", lambda ctx: cache.limit(megabytes << 20, disk_megabytes << 20))
 
-    def clear_cache(self, done: Callable[[], object]) -> None:
+    def clear_cache(self, done: Callable[[], None]) -> None:
         """Forget every prepared slice, in memory and on the disk."""
         self._submit("clear cache", lambda ctx: self._engine.cache.clear(), lambda _: done())
 
-    def ask_cache(self, done: Callable[[int], object]) -> None:
+    def ask_cache(self, done: Callable[[int], None]) -> None:
         """Tell how many bytes prepared slices take on the disk."""
         self._submit("ask cache", lambda ctx: self._engine.cache.disk_bytes(), done)
 
@@ -80,6 +81,6 @@ class Tuning:
         self,
         key: str,
         work: Callable[[JobContext], object],
-        done: Callable[..., object] = lambda _: None,
+        done: Callable[[Any], None] = lambda _: None,
     ) -> None:
         self._runner.submit(work, key=key, done=done, failed=self._notices.failed(key))

@@ -62,8 +62,8 @@ class SettingsDialog(QDialog):
             "research": QRadioButton(self.tr("the zoom (research tools)")),
         }
         self._scheme_group = QButtonGroup(self)
-        for button in self.schemes.values():
-            self._scheme_group.addButton(button)
+        for scheme in self.schemes.values():
+            self._scheme_group.addButton(scheme)
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
         self.opacity.setAccessibleName(self.tr("Mask opacity"))
@@ -135,6 +135,7 @@ class SettingsDialog(QDialog):
         label = QLabel(text)
         label.setBuddy(widgets[0])
         row = QHBoxLayout()
+        row.setSpacing(12)
         for widget in widgets:
             if not widget.accessibleName() and not isinstance(widget, QPushButton | QCheckBox):
                 # A radio button has a text of its own, which says nothing without the question.

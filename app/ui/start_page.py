@@ -144,7 +144,7 @@ def _picture(path: Path, size: QSize) -> QIcon:
 
     Twice as many pixels as are shown, so that it is sharp on fine screens.
     """
-    square = QPixmap(2 * size)
+    square = QPixmap(size * 2)
     square.fill(QColor("#000000"))
     picture = QPixmap(str(path)) if path.exists() else QPixmap()
     if not picture.isNull():
