@@ -98,7 +98,8 @@ class Tool(Protocol):
     ----------
     takes_clicks : bool
         A single click does something, and the right button its opposite; otherwise the right
-        button and the double-click keep what they do for looking.
+        button and the double-click keep what they do for looking. One that is done with a click,
+        without a drag, may say so by ``is_click = True``.
     """
 
     id: str

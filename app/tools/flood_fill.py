@@ -23,6 +23,7 @@ class FloodFillTool:
     shortcut = "G"
     hint = "Click to fill what is joined and about as bright; right button or Shift erases a piece."
     takes_clicks = True
+    is_click = True
 
     def __init__(self) -> None:
         self.tolerance_percent = 10.0

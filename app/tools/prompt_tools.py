@@ -83,6 +83,7 @@ class PointTool:
     shortcut = "P"
     hint = "Click inside the object; right button or Shift marks what does not belong."
     takes_clicks = True
+    is_click = True
 
     def __init__(self) -> None:
         self._pressed: ToolEvent | None = None

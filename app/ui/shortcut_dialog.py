@@ -156,6 +156,12 @@ class ShortcutDialog(QDialog):
             (self.tr("Next or previous slice"), self.tr("Arrows, PgUp, PgDown, wheel")),
             (self.tr("Five slices on"), self.tr("Shift with these keys")),
             (self.tr("First or last slice"), self.tr("Home, End")),
+            (self.tr("Move the crosshair"), self.tr("Ctrl+arrows, Ctrl+Shift+arrows")),
+            (
+                self.tr("Drag a tool that is pressed"),
+                self.tr("Arrows; Enter lets go, Esc gives up"),
+            ),
+            (self.tr("Next view, panels"), self.tr("Tab")),
             (self.tr("Brush size"), self.tr("[ ], Shift+wheel")),
             (self.tr("Zoom"), self.tr("Ctrl+wheel")),
             (self.tr("Pan"), self.tr("Middle button, Space+drag")),

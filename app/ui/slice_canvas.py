@@ -137,6 +137,19 @@ class SliceCanvas(pg.GraphicsView):
         self._box.translateBy(x=before.x() - after.x(), y=before.y() - after.y())
         self.repaint_later()
 
+    def zoom_key(self, factor: float) -> None:
+        """Enlarge by a factor; the crosshair stays where it is."""
+        if self._frame is None:
+            return
+        z, y, x = self.session.view_state.cursor_zyx
+        self.zoom(factor, self.point_at((float(z), float(y), float(x))))
+
+    def bring_into_view(self, index_zyx: tuple[float, float, float]) -> None:
+        """Pan, if need be, until a voxel is seen."""
+        area, point = QRectF(self.viewport().rect()), self.point_at(index_zyx)
+        if not area.contains(point):
+            self.pan(area.center() - point)
+
     def show_slice(self, index: int) -> None:
         """Move the linked cursor to another slice, inside the volume."""
         if self._frame is None:

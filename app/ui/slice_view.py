@@ -6,7 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from PySide6.QtCore import QElapsedTimer, QEvent, QPointF, Qt, Signal
-from PySide6.QtGui import QEnterEvent, QFocusEvent, QKeyEvent, QMouseEvent, QWheelEvent
+from PySide6.QtGui import (
+    QEnterEvent,
+    QFocusEvent,
+    QKeyEvent,
+    QKeySequence,
+    QMouseEvent,
+    QWheelEvent,
+)
 from PySide6.QtWidgets import QAbstractSpinBox, QApplication, QLineEdit, QWidget
 
 from app.core.document import Document
@@ -14,6 +21,7 @@ from app.core.errors import AppError
 from app.session import Message, Session
 from app.tools import Tool, ToolEvent, ToolHost
 from app.tools.navigate import move_cursor
+from app.ui.key_pointer import RELEASES, Clicks, KeyPointer
 from app.ui.mouse import (
     CONTROL,
     LEFT,
@@ -32,6 +40,7 @@ from app.ui.slice_canvas import SliceCanvas
 ZOOM_STEP = 1.15
 # V held for longer shows or hides the masks for as long as it is held.
 PEEK_MS = 350
+PEEK_KEY = "V"
 # This many pixels of a zoom drag are one step.
 _ZOOM_DRAG_PX = 16
 _BRACKETS = {Qt.Key.Key_BracketLeft: -1, Qt.Key.Key_BracketRight: 1}
@@ -72,6 +81,7 @@ class SliceView(SliceCanvas):
         self._is_space_down = self._has_space_panned = False
         self._wheel, self._brush_wheel = WheelSteps(), WheelSteps()
         self._peek = QElapsedTimer()
+        self._keys = KeyPointer(session.view_state, axis)
         super().__init__(session, axis, parent)
         self._update_pointer()
 
@@ -117,7 +127,7 @@ class SliceView(SliceCanvas):
             return
         at = event.position()
         moved, self._last = at - self._last, at
-        if self._dragged_tool is not None:
+        if self._dragged_tool is not None and not self._keys.is_down:
             self._tell(self._dragged_tool.drag, event)
         elif self._drag is Drag.PAN:
             self.pan(moved)
@@ -133,7 +143,7 @@ class SliceView(SliceCanvas):
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """End a drag."""
         event.accept()
-        if event.button() != self._button:
+        if event.button() != self._button or self._keys.is_down:
             return
         tool, self._dragged_tool = self._dragged_tool, None
         if tool is not None:
@@ -180,11 +190,12 @@ class SliceView(SliceCanvas):
         """Claim keys that mean something here before shortcuts of the window get them."""
         if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.ShortcutOverride:
             is_dragging = self._dragged_tool is not None
-            is_peek = event.key() == Qt.Key.Key_V and not event.modifiers()
             if (
                 event.key() == Qt.Key.Key_Space
-                or is_peek
+                or self._is_peek(event)
                 or (event.key() == Qt.Key.Key_Escape and is_dragging)
+                or (event.key() in RELEASES and self._keys.is_down)
+                or self._keys.moves(event.key(), event.modifiers())
             ):
                 event.accept()
                 return True
@@ -195,7 +206,15 @@ class SliceView(SliceCanvas):
         event.accept()
         target = key_target(event.key(), event.modifiers(), self.index, self.n_slices)
         is_dragging = self._dragged_tool is not None
-        if target is not None and not is_dragging:
+        if self._frame is not None and self._keys.moves(event.key(), event.modifiers()):
+            self._keys.move(event.key(), event.modifiers(), self._frame)
+            self.bring_into_view(self._keys.event().position_zyx)
+            if self._keys.is_down and self._dragged_tool is not None:
+                self._act(self._dragged_tool.drag, self._keys.event())
+        elif event.key() in RELEASES and self._keys.is_down:
+            if not event.isAutoRepeat():
+                self.press_key()
+        elif target is not None and not is_dragging:
             self.show_slice(target)
         elif event.key() == Qt.Key.Key_Escape and is_dragging:
             self._give_up()
@@ -205,7 +224,7 @@ class SliceView(SliceCanvas):
             if not event.isAutoRepeat():
                 self._is_space_down, self._has_space_panned = True, False
                 self._update_pointer()
-        elif event.key() == Qt.Key.Key_V and not event.modifiers():
+        elif self._is_peek(event):
             if not event.isAutoRepeat():
                 self._flip_masks()
                 self._peek.start()
@@ -214,7 +233,7 @@ class SliceView(SliceCanvas):
 
     def keyReleaseEvent(self, event: QKeyEvent) -> None:
         """End panning or peeking; a Space that did not pan accepts the current object."""
-        if event.key() == Qt.Key.Key_V and self._peek.isValid() and not event.isAutoRepeat():
+        if self._is_peek(event) and self._peek.isValid() and not event.isAutoRepeat():
             event.accept()
             if self._peek.elapsed() >= PEEK_MS:
                 self._flip_masks()
@@ -229,6 +248,28 @@ class SliceView(SliceCanvas):
             self._update_pointer()
             if not self._has_space_panned:
                 self.session.accept()
+
+    def press_key(self, *, is_alternate: bool = False) -> None:
+        """Press the tool in hand at the crosshair, or let go of it."""
+        if self._frame is None:
+            return
+        self.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        tool = self._dragged_tool
+        if tool is None:
+            tool = self._dragged_tool = self.tool
+            self._drag = Drag.TOOL
+            self._keys.is_down, self._keys.is_alternate = True, is_alternate
+            self.session.view_state.crosshair_visible = True
+            if not self._act(tool.press, self._keys.event()):
+                self._give_up()
+                return
+            if not isinstance(tool, Clicks):
+                return
+        elif not self._keys.is_down:
+            return  # the mouse is at work
+        self._keys.is_down = False
+        self._dragged_tool, self._drag = None, Drag.NONE
+        self._act(tool.release, self._keys.event())
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         """Become the active view."""
@@ -246,11 +287,23 @@ class SliceView(SliceCanvas):
     def _tell(self, act: Callable[[ToolHost, ToolEvent], None], event: QMouseEvent) -> None:
         """Pass an event to a tool; what it refuses becomes a message."""
         position = self.index_at(event.position())
+        self._act(act, tool_event(self.axis, position, self._button, event.modifiers()))
+
+    def _act(self, act: Callable[[ToolHost, ToolEvent], None], event: ToolEvent) -> bool:
+        """Let a tool act; False if it refused."""
         try:
-            act(self.session, tool_event(self.axis, position, self._button, event.modifiers()))
+            act(self.session, event)
         except AppError as error:
             self.session.message.emit(Message(str(error), is_error=True))
-        self.repaint_later()
+            return False
+        finally:
+            self.repaint_later()
+        return True
+
+    def _is_peek(self, event: QKeyEvent) -> bool:
+        """Return whether a key shows and hides the masks: held, only for as long as it is."""
+        keys = self.session.settings.shortcuts.get("show_mask", PEEK_KEY)
+        return QKeySequence(event.keyCombination()) in [QKeySequence(k) for k in keys.split("|")]
 
     def _flip_masks(self) -> None:
         state = self.session.view_state
@@ -264,6 +317,7 @@ class SliceView(SliceCanvas):
         """End a drag as if it had not begun."""
         tool, self._dragged_tool = self._dragged_tool, None
         self._drag, self._button = Drag.NONE, _NO_BUTTON
+        self._keys.is_down = False
         if tool is not None:
             tool.cancel(self.session)
             self.repaint_later()

@@ -50,6 +50,9 @@ class ViewGrid(QWidget):
             panel.view.hover_changed.connect(self.hover_changed)
         self.set_layout("main")
         self.panels[AXIAL].view.set_active(True)
+        # Tab goes from view to view; what a slider does, the keys of its view do.
+        for panel in self.panels:
+            panel.slider.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
 
     @property
     def active_axis(self) -> int:
@@ -69,6 +72,16 @@ class ViewGrid(QWidget):
         """Show the whole slice in every view."""
         for panel in self.panels:
             panel.view.fit()
+
+    def focus_next(self) -> None:
+        """Let keys go to the next view that is shown, or from elsewhere to the active one."""
+        shown = [panel for panel in self.panels if panel.isVisible()]
+        at = next((n for n, panel in enumerate(shown) if panel.view.hasFocus()), None)
+        if at is None:
+            target = next((p for p in shown if p.axis == self._active_axis), shown[0])
+        else:
+            target = shown[(at + 1) % len(shown)]
+        target.view.setFocus(Qt.FocusReason.TabFocusReason)
 
     def show_next_doubt(self) -> bool:
         """Go to the next doubtful slice, in the active plane first; False if there is none."""

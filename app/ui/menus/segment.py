@@ -31,6 +31,10 @@ def specs(window: MainWindow) -> list[ActionSpec]:
         if path is not None:
             session.import_model(path)
 
+    def press_tool(*, is_alternate: bool = False) -> None:
+        view = window.grid.panels[window.grid.active_axis].view
+        view.press_key(is_alternate=is_alternate)
+
     def show_next_doubt() -> None:
         if not window.grid.show_next_doubt():
             session.message.emit(Message(tr("No slice needs a second look.")))
@@ -66,6 +70,23 @@ def specs(window: MainWindow) -> list[ActionSpec]:
             lambda: flip("positive"),
             is_open,
             lambda: state.positive,
+        ),
+        ActionSpec(
+            "press_tool",
+            "Segment",
+            tr("Tool at the crosshair"),
+            "K",
+            press_tool,
+            is_open,
+            hint=tr("Press or let go; the arrow keys drag. Ctrl+arrows move the crosshair."),
+        ),
+        ActionSpec(
+            "press_tool_alternate",
+            "Segment",
+            tr("Tool at the crosshair, negative"),
+            "Shift+K",
+            lambda: press_tool(is_alternate=True),
+            is_open,
         ),
         ActionSpec("accept", "Segment", tr("Accept"), "Return|Enter", session.accept, is_open),
         ActionSpec(

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from app.ui.actions import ActionSpec
+from app.ui.slice_view import ZOOM_STEP
 from app.ui.view_grid import LAYOUTS
 
 if TYPE_CHECKING:
@@ -33,8 +34,16 @@ def specs(window: MainWindow) -> list[ActionSpec]:
     def has_scheme(scheme: str) -> bool:
         return (session.settings.mouse_scheme or "pacs") == scheme
 
+    def zoom(factor: float) -> None:
+        window.grid.panels[window.grid.active_axis].view.zoom_key(factor)
+
     entries = [
         ActionSpec("fit", "View", tr("Fit"), "F", window.grid.fit, is_open),
+        ActionSpec("zoom_in", "View", tr("Zoom in"), "+|=", lambda: zoom(ZOOM_STEP), is_open),
+        ActionSpec("zoom_out", "View", tr("Zoom out"), "-", lambda: zoom(1 / ZOOM_STEP), is_open),
+        ActionSpec(
+            "next_view", "View", tr("Next view"), "Ctrl+Tab", window.grid.focus_next, is_open
+        ),
         ActionSpec(
             "crosshair",
             "View",
