@@ -16,6 +16,7 @@ from app.session import Message, Session
 from app.settings import Settings, user_cache_dir, user_models_dir
 from app.ui.main_window import MainWindow
 from app.ui.theme import apply_theme
+from app.ui.translation import install_translations
 from models.cache import EmbeddingCache
 from models.engine import InferenceEngine
 from models.weights import list_models
@@ -29,6 +30,7 @@ class Application:
     def __init__(self) -> None:
         existing = QApplication.instance()
         self.qt = existing if isinstance(existing, QApplication) else QApplication(sys.argv[:1])
+        self._translators = install_translations(self.qt)
         self.settings = Settings.load()
         apply_theme(self.qt, self.settings.font_px)
         self.runner, self.file_runner = JobRunner(), JobRunner()

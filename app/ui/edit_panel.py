@@ -21,7 +21,6 @@ from PySide6.QtWidgets import (
 from app.core.document import Document
 from app.core.errors import AppError
 from app.core.events import Aspect, Change
-from app.core.prompts import PLANE_NAMES
 from app.editing.operation import (
     Combine,
     CopySlice,
@@ -42,6 +41,7 @@ from app.tools import TOOLS
 from app.tools.brush import BrushTool
 from app.tools.flood_fill import FloodFillTool
 from app.ui.actions import ActionSpec
+from app.ui.names import plane_name
 from app.ui.view_grid import ViewGrid
 
 _WIDEST = 1e9
@@ -324,7 +324,7 @@ class EditPanel(QScrollArea):
         self.combine_button.setEnabled(self.other.count() > 0)
 
     def _name_plane(self) -> None:
-        name = PLANE_NAMES[self._grid.active_axis]
+        name = plane_name(self._grid.active_axis)
         self.plane.setText(self.tr("In the {plane} plane, the one last used.").format(plane=name))
 
 

@@ -31,6 +31,7 @@ from app.ui.menu_titles import menu_title
 from app.ui.menus import MENUS, action_specs
 from app.ui.menus.window_level import N_WINDOW_PRESETS
 from app.ui.message_bar import MessageBar
+from app.ui.names import window_name
 from app.ui.recovery_bar import RecoveryBar
 from app.ui.segment_panel import SegmentPanel
 from app.ui.start_page import StartPage
@@ -242,7 +243,7 @@ class MainWindow(QMainWindow):
             action = self.actions_table[f"window_{number + 1}"]
             action.setVisible(number < len(presets))
             if number < len(presets):
-                action.setText(presets[number]["name"])
+                action.setText(window_name(presets[number]["name"]))
 
     # -- keeping up ----------------------------------------------------------------------------
 

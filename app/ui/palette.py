@@ -19,15 +19,13 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.core.prompts import PLANE_NAMES
 from app.session import Session
 from app.ui.actions import ActionTable
 from app.ui.matching import fold, match_score
 from app.ui.menu_titles import menu_title
+from app.ui.names import plane_name, plane_title
 from app.ui.view_grid import ViewGrid
 
-# As many as anybody reads; typing one more letter is quicker than scrolling.
-_MAX_SHOWN = 60
 _SIZE = QSize(620, 420)
 _TO_LIST = (Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_PageUp, Qt.Key.Key_PageDown)
 
@@ -128,7 +126,7 @@ class CommandPalette(QDialog):
     # -- what there is -------------------------------------------------------------------------
 
     def _fill(self, query: str) -> None:
-        self._shown = self._found(query)[:_MAX_SHOWN]
+        self._shown = self._found(query)
         self.list.clear()
         for entry in self._shown:
             note = entry.missing or entry.keys
@@ -200,14 +198,14 @@ class CommandPalette(QDialog):
         axes = sorted(range(3), key=lambda axis: axis != self._grid.active_axis)
         for axis in axes:
             n_slices = document.volume.voxels.shape[axis]
-            known = (slice_word, *fold(PLANE_NAMES[axis]).split())
+            known = (slice_word, *fold(plane_name(axis)).split())
             if not all(any(k.startswith(w) for k in known) for w in words.split()):
                 continue
             missing = ""
             if not 1 <= number <= n_slices:
                 missing = self.tr("There are {n} slices.").format(n=n_slices)
             title = self.tr("{plane} {number} of {n}")
-            text = title.format(plane=PLANE_NAMES[axis].capitalize(), number=number, n=n_slices)
+            text = title.format(plane=plane_title(axis), number=number, n=n_slices)
             view = self._grid.panels[axis].view
             run = partial(view.show_slice, number - 1)
             entries.append(Entry("", text, self.tr("Slice"), "", run, missing))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.core.geometry import OPPOSITE, Geometry
-from app.core.prompts import AXIAL, PLANE_NAMES
+from app.core.prompts import AXIAL
 
 Point = tuple[float, float]
 
@@ -37,11 +37,6 @@ class PlaneFrame:
 
     geometry: Geometry
     axis: int
-
-    @property
-    def name(self) -> str:
-        """The plane's name as a title."""
-        return PLANE_NAMES[self.axis].capitalize()
 
     @property
     def n_slices(self) -> int:

@@ -11,8 +11,8 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QToolButton, QVBox
 
 from app.core.document import Document
 from app.core.events import Aspect, Change
-from app.core.prompts import PLANE_NAMES
 from app.session import Session
+from app.ui.names import plane_name, plane_title
 from app.ui.slice_marks import carried_ranges, doubtful, has_mask, next_doubt, prompt_ticks, runs
 from app.ui.slice_painter import PLANE_COLOURS
 from app.ui.slice_slider import SliceMarks, SliceSlider
@@ -54,7 +54,7 @@ class PlanePanel(QWidget):
         self.view = SliceView(session, axis)
         self.slider = SliceSlider(PLANE_COLOURS[axis])
         self.number = QLineEdit()
-        self._title = QLabel(PLANE_NAMES[axis].capitalize())
+        self._title = QLabel(plane_title(axis))
         self._total = QLabel()
         self._maximise = QToolButton()
         self._build()
@@ -87,9 +87,9 @@ class PlanePanel(QWidget):
     def set_maximised(self, is_maximised: bool) -> None:
         """Let the button in the title offer the way back."""
         self._maximise.setText("▣" if is_maximised else "□")
-        self._maximise.setToolTip(
-            self.tr("Show all planes") if is_maximised else self.tr("Show this plane alone")
-        )
+        tip = self.tr("Show all planes") if is_maximised else self.tr("Show this plane alone")
+        self._maximise.setToolTip(tip)
+        self._maximise.setAccessibleName(tip)
 
     def show_next_doubt(self) -> bool:
         """Go to the next slice whose mask is doubtful; False if there is none."""
@@ -185,7 +185,7 @@ class PlanePanel(QWidget):
         self.slider.blockSignals(False)
 
     def _build(self) -> None:
-        name = PLANE_NAMES[self.axis]
+        name = plane_name(self.axis)
         for widget, object_name in (
             (self._title, "planeTitle"),
             (self.number, "sliceNumber"),

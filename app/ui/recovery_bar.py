@@ -17,7 +17,7 @@ class RecoveryBar(QFrame):
         self.label = QLabel()
         self.label.setWordWrap(True)
         self.go_on_button = QPushButton(self.tr("Go on"))
-        self.decline_button = QPushButton()
+        self.decline_button = QPushButton(self.tr("Not now"))
         self.go_on_button.clicked.connect(session.go_on)
         self.decline_button.clicked.connect(session.keeper.decline)
         row = QHBoxLayout(self)

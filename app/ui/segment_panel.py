@@ -19,8 +19,9 @@ from PySide6.QtWidgets import (
 from app.core.document import Document
 from app.core.errors import AppError
 from app.core.labels import DrawOver
-from app.core.prompts import PLANE_NAMES, BoxPrompt
+from app.core.prompts import BoxPrompt
 from app.session import Message, Session
+from app.ui.names import plane_name
 
 # How far a mask is carried unless the user says otherwise, in slices to each side.
 DEFAULT_REACH = 12
@@ -114,7 +115,7 @@ class SegmentPanel(QWidget):
         n_slices = document.volume.voxels.shape[box.axis]
         self.hint.setText(
             self.tr("From {plane} slice {number} of {count}, both ways.").format(
-                plane=PLANE_NAMES[box.axis], number=box.slice_index + 1, count=n_slices
+                plane=plane_name(box.axis), number=box.slice_index + 1, count=n_slices
             )
         )
         offered_for = (box.object_id, box.axis, box.slice_index, box.through)

@@ -126,11 +126,12 @@ class ShortcutDialog(QDialog):
     def _fill(self) -> None:
         groups: dict[str, QTreeWidgetItem] = {}
         for spec in self._table:
-            if spec.menu not in groups:
-                groups[spec.menu] = self._group(menu_title(spec.menu))
+            menu = menu_title(spec.menu)
+            if menu not in groups:
+                groups[menu] = self._group(menu)
             item = QTreeWidgetItem([self._table.title(spec.id), ""])
             item.setData(0, _ID, spec.id)
-            groups[spec.menu].addChild(item)
+            groups[menu].addChild(item)
             self.rows.append(item)
         fixed = self._group(self.tr("In the views, always"))
         for what, keys in self._fixed():

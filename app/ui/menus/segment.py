@@ -9,7 +9,7 @@ from app.session import Message
 from app.tools import tools_in_order
 from app.ui import dialogs
 from app.ui.actions import ActionSpec
-from app.ui.tool_text import tool_hint, tool_title
+from app.ui.names import tool_hint, tool_title
 
 if TYPE_CHECKING:
     from app.ui.main_window import MainWindow

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from app.ui.actions import ActionSpec
+from app.ui.names import window_name
 
 if TYPE_CHECKING:
     from app.ui.main_window import MainWindow
@@ -27,7 +28,7 @@ def specs(window: MainWindow) -> list[ActionSpec]:
             ActionSpec(
                 f"window_{number + 1}",
                 "Window",
-                window.windows["CT"][number]["name"],
+                window_name(window.windows["CT"][number]["name"]),
                 f"F{number + 1}",
                 partial(window.use_window, number),
                 is_open,

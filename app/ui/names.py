@@ -1,0 +1,41 @@
+"""Names of tools, planes and windows in the user's language.
+
+What is named knows nothing of Qt; the names are looked up where they are shown.
+"""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QCoreApplication
+
+from app.core.prompts import AXIAL, CORONAL, SAGITTAL
+from app.tools import Tool
+
+
+def tool_title(tool: Tool) -> str:
+    """Return the name of a tool."""
+    return QCoreApplication.translate("tools", tool.title)
+
+
+def tool_hint(tool: Tool) -> str:
+    """Return how a tool is used, in a sentence or two."""
+    return QCoreApplication.translate("tools", tool.hint)
+
+
+def plane_name(axis: int) -> str:
+    """Return the name of the planes across an axis, as it stands in a sentence."""
+    return {AXIAL: _tr("axial"), CORONAL: _tr("coronal"), SAGITTAL: _tr("sagittal")}[axis]
+
+
+def plane_title(axis: int) -> str:
+    """Return the name of the planes across an axis, as a title."""
+    name = plane_name(axis)
+    return name[:1].upper() + name[1:]
+
+
+def window_name(name: str) -> str:
+    """Return the name of an intensity window of `resources/windows.json`."""
+    return QCoreApplication.translate("windows", name)
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("planes", text)

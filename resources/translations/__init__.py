@@ -1,0 +1,1 @@
+"""Translations of the window: `maskwright_<language>.qm`, made from what `extract` writes."""
