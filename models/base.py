@@ -185,6 +185,25 @@ class SliceModel(Protocol):
     def predict(self, view: SliceView, prompts: SlicePrompts, cache: EmbeddingCache) -> SliceMask:
         """Return the mask of one object; ``PromptError`` if a kind of prompt is not taken."""
 
+    def guide(
+        self, view: SliceView, keys: Mapping[int, np.ndarray], start: int, stop: int
+    ) -> Mapping[int, np.ndarray]:
+        """Return a first idea of the object on the slices of a range; empty if there is none.
+
+        Parameters
+        ----------
+        view : SliceView
+            Any slice of the volume, for the axis and the window.
+        keys : mapping of slice index to (H, W) bool
+            The object's masks on the slices that are known, not all empty.
+        start, stop : int
+            Half-open range of slices.
+
+        Returns
+        -------
+        mapping of slice index to (H, W) float32 in [0, 1]
+        """
+
 
 @dataclass(frozen=True, eq=False)
 class SegmentationResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -137,6 +137,12 @@ class BoxModel:
             (embeddings,) = self._encode(images, check=ctx.check)
             for (key, _), embedding in zip(batch, embeddings, strict=True):
                 cache.keep(key, embedding.astype(np.float16))
+
+    def guide(
+        self, view: SliceView, keys: Mapping[int, np.ndarray], start: int, stop: int
+    ) -> Mapping[int, np.ndarray]:
+        """Return nothing: SAM sees one slice at a time."""
+        return {}
 
     def predict(self, view: SliceView, prompts: SlicePrompts, cache: EmbeddingCache) -> SliceMask:
         if prompts.box_rc is None or prompts.has_clicks:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ from models.preprocess import (
 )
 from models.propagation import box_around
 from models.runtime import Device, Network, cpu_precision, open_graph, wrap_module
+from models.volume_guide import VolumeGuide
 
 FORMAT_ID = "prompt_unet"
 
@@ -58,10 +59,13 @@ class EmbeddedModel:
         prompt_kinds=frozenset(PromptKind),
     )
 
-    def __init__(self, network: Network, size: int, device: str) -> None:
+    def __init__(
+        self, network: Network, size: int, device: str, guide: VolumeGuide | None = None
+    ) -> None:
         self._network = network
         self._size = size
         self._device = device
+        self._guide = guide
 
     @property
     def device(self) -> str:
@@ -75,6 +79,22 @@ class EmbeddedModel:
         if is_carried and not prompts.has_clicks:
             return self._carried(view, prompts)
         return self._answer(view, prompts)
+
+    def guide(
+        self, view: SliceView, keys: Mapping[int, np.ndarray], start: int, stop: int
+    ) -> Mapping[int, np.ndarray]:
+        if self._guide is None:
+            return {}
+        spacing = view.volume.geometry.spacing_zyx
+        order = (view.axis, *(a for a in range(3) if a != view.axis))
+        return self._guide.probabilities(
+            view.volume.voxels.transpose(order),
+            (spacing[order[0]], spacing[order[1]], spacing[order[2]]),
+            view.window,
+            keys,
+            start,
+            stop,
+        )
 
     def _carried(self, view: SliceView, prompts: SlicePrompts) -> SliceMask:
         """Return the continuation of a neighbour's mask: found first, then outlined afresh.
@@ -156,14 +176,20 @@ def build(installed: InstalledModel, device: Device, cache_dir: Path | None) -> 
         Its files are missing or damaged.
     """
     size = int(str(installed.details.get("input_size", 192)))
+    guide_weights = installed.details.get("guide")
+    guide_path = None if guide_weights is None else installed.path.with_name(str(guide_weights))
     if device.kind == "cpu":
-        graph = installed.path.with_suffix(".xml")
-        network = open_graph(graph, cache_dir=cache_dir)
-        return EmbeddedModel(network, size, f"OpenVINO {cpu_precision()} on {device.name}")
-    from models.weights import load_prompt_unet
+        network = open_graph(installed.path.with_suffix(".xml"), cache_dir=cache_dir)
+        guide = None
+        if guide_path is not None:
+            guide = VolumeGuide(open_graph(guide_path.with_suffix(".xml"), cache_dir=cache_dir))
+        text = f"OpenVINO {cpu_precision()} on {device.name}"
+        return EmbeddedModel(network, size, text, guide)
+    from models.weights import load_guide, load_prompt_unet
 
     network = wrap_module(load_prompt_unet(installed), device)
-    return EmbeddedModel(network, size, f"PyTorch fp16 on {device.name}")
+    guide = None if guide_path is None else VolumeGuide(wrap_module(load_guide(guide_path), device))
+    return EmbeddedModel(network, size, f"PyTorch fp16 on {device.name}", guide)
 
 
 MODEL_FORMATS.register(ModelFormat(FORMAT_ID, build))

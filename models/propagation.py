@@ -192,15 +192,19 @@ class _Run:
                 self._predict(index, None)
 
     def carry(self) -> None:
-        """Carry the mask from the key slices through the range, in both directions.
+        """Carry the mask from the key slices through the range.
 
-        Between two key slices each direction goes to its end; where both reach a slice their
-        probabilities are mixed by closeness, so that the result does not depend on which came
-        first.
+        A model that can tell roughly where the object is on every slice guides the way; then no
+        slice depends on the one before. Otherwise the mask goes from slice to slice in both
+        directions. Between two key slices each direction goes to its end; where both reach a
+        slice their probabilities are mixed by closeness, so that the result does not depend on
+        which came first.
         """
         start, stop = self._target.start, self._target.stop
         keys = sorted(i for i in self._masks if start <= i < stop)
-        if not keys:
+        if not any(self._masks[i].mask.any() for i in keys) or stop - start <= len(keys):
+            return
+        if self._follow_guide(keys):
             return
         self._walk(keys[0], range(keys[0] - 1, start - 1, -1))
         self._walk(keys[-1], range(keys[-1] + 1, stop))
@@ -211,6 +215,37 @@ class _Run:
             for index in between:
                 weight = (high - index) / (high - low)
                 self._keep(index, _mix(forward.get(index), backward.get(index), weight))
+
+    def _follow_guide(self, keys: list[int]) -> bool:
+        """Outline the slices of the range where the guide sees the object; False without one."""
+        start, stop = self._target.start, self._target.stop
+        model = self._segmenter.model
+        view = SliceView(self._volume, self._target.axis, keys[0], self._window)
+        known = {i: self._masks[i].mask for i in keys}
+        guides = model.guide(view, known, start, stop)
+        if not guides:
+            return False
+        # Slices with clicks first: corrected, they tell the guide more.
+        corrected = [i for i in self._target.clicks if start <= i < stop and i not in known]
+        for index in corrected:
+            self._outline(index, guides[index])
+        if corrected:
+            known |= {i: self._masks[i].mask for i in corrected if i in self._masks}
+            guides = model.guide(view, known, start, stop)
+        # Outwards from the first key slice, as a person would look.
+        rest = [i for i in range(start, stop) if i not in known]
+        for index in sorted(rest, key=lambda i: abs(i - keys[0])):
+            if self._should_stop():
+                break
+            self._outline(index, guides[index])
+        return True
+
+    def _outline(self, index: int, guide: np.ndarray) -> None:
+        """Run a slice on what the guide found there; nothing where it found nothing."""
+        found = guide > 0.5
+        has_clicks = index in self._target.clicks
+        if int(found.sum()) >= self._rules.min_area_px or has_clicks:
+            self._predict(index, found if found.any() else None)
 
     def result(self) -> SegmentationResult:
         """Return all slices as one block."""

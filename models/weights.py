@@ -107,6 +107,27 @@ def load_prompt_unet(model: InstalledModel) -> torch.nn.Module:
     return load_network(model.path)
 
 
+def load_guide(path: Path) -> torch.nn.Module:
+    """Return the 3-D guide of the embedded model in eval mode, float32, on the CPU.
+
+    Raises
+    ------
+    WeightsError
+        The file is missing, damaged or holds another network.
+    """
+    from safetensors.torch import load_file
+
+    from models.networks.vnet import guide_vnet
+
+    try:
+        stored = {name: tensor.float() for name, tensor in load_file(path).items()}
+        network = guide_vnet(width=len(stored["encoder.0.act.weight"]))
+        network.load_state_dict(stored)
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"The file {path.name} is missing or damaged; install again.") from error
+    return network.eval()
+
+
 def installed_model(
     entry: Mapping[str, object], folder: Path, *, source: str = "embedded"
 ) -> InstalledModel:

@@ -41,6 +41,9 @@ class BrightModel:
             ctx.check()
             self._embedding(view, cache)
 
+    def guide(self, view, keys, start, stop):
+        return {}
+
     def predict(self, view: SliceView, prompts: SlicePrompts, cache: EmbeddingCache) -> SliceMask:
         bright = self._embedding(view, cache) > 0.5
         inside = np.zeros(view.shape_rc, bool)

@@ -279,6 +279,9 @@ def test_a_failing_model_says_so_and_leaves_the_document_alone(setup, caplog):
     class Broken(BrightModel):
         spec = ModelSpec("embedded", "Broken", ModelKind.PROMPTABLE, BrightModel.spec.prompt_kinds)
 
+        def guide(self, view, keys, start, stop):
+            return {}
+
         def predict(self, view, prompts, cache) -> SliceMask:
             raise RuntimeError("out of cheese")
 
@@ -395,6 +398,9 @@ class UnsureModel(BrightModel):
     """Sure of a square of 4 x 4, less and less of rings about it."""
 
     score = 0.5
+
+    def guide(self, view, keys, start, stop):
+        return {}
 
     def predict(self, view, prompts, cache) -> SliceMask:
         probability = np.zeros(view.shape_rc, np.float32)

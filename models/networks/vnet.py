@@ -213,6 +213,11 @@ def vnet_released(in_channels: int = 1, n_classes: int = 2, *, width: int = 16) 
     )
 
 
+def guide_vnet(*, width: int) -> VNet:
+    """Return the narrow V-Net that guides the embedded model; see `models.volume_guide`."""
+    return VNet(4, 1, width=width, kernel=3, norm="sample")
+
+
 def _make_norm(norm: str | None, channels: int) -> nn.Module:
     if norm is None:
         return nn.Identity()

@@ -19,7 +19,7 @@ CT_WINDOWS = (
 
 
 def augment(images: np.ndarray, is_hu: bool, rng: np.random.Generator) -> np.ndarray:
-    """Return (3, N, N) crops in [0, 1], the three slices changed alike."""
+    """Return (D, N, N) crops in [0, 1], the slices changed alike."""
     x = images
     if is_hu:
         level, width = map(float, CT_WINDOWS[rng.integers(len(CT_WINDOWS))])
@@ -53,7 +53,7 @@ def augment(images: np.ndarray, is_hu: bool, rng: np.random.Generator) -> np.nda
 
 
 def paint_labels(maps: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return (3, H, W) intensities in [0, 255] for label maps (3, H, W).
+    """Return (D, H, W) intensities in [0, 255] for label maps (D, H, W).
 
     A Gaussian per label with random mean and spread, as SynthSeg does (Billot et al., 2023,
     section 3.1), then texture, blur and a smooth bias field.

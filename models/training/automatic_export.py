@@ -43,6 +43,7 @@ def export_automatic(checkpoint: Path, out: Path, details: dict[str, Any]) -> Pa
     out.mkdir(parents=True, exist_ok=True)
     weights = out / f"{about['id']}.safetensors"
     save_file(half, weights)
+    weights.chmod(0o644)  # safetensors keeps its files to their owner
     put_entry(
         out / "manifest.json",
         {

@@ -58,6 +58,7 @@ def deformed(
     matrix: np.ndarray,
     bend_mm: np.ndarray,
     spacing_zyx: tuple[float, float, float],
+    tile_spacing_zyx: tuple[float, float, float] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return a tile of an image and its labels after a deformation.
 
@@ -66,7 +67,7 @@ def deformed(
     image : (D, H, W) float
     labels : (D, H, W) uint8
     tile_zyx : tuple of 3 int
-        Size of the result, which has the image's spacing.
+        Size of the result.
     centre_zyx : (3,) float
         Where the middle of the tile lies in the image, in voxels.
     matrix : (3, 3) float
@@ -74,6 +75,8 @@ def deformed(
     bend_mm : (3, 4, 4, 4) float
         Displacements of the control points of a cubic B-spline over the tile.
     spacing_zyx : tuple of 3 float
+    tile_spacing_zyx : tuple of 3 float, optional
+        Of the result; the image's by default.
 
     Returns
     -------
@@ -86,7 +89,7 @@ def deformed(
     spacing = torch.tensor(spacing_zyx, dtype=torch.float32, device=device)
     steps = [
         (torch.arange(n, device=device, dtype=torch.float32) - (n - 1) / 2) * mm
-        for n, mm in zip(tile_zyx, spacing_zyx, strict=True)
+        for n, mm in zip(tile_zyx, tile_spacing_zyx or spacing_zyx, strict=True)
     ]
     turned = torch.as_tensor(matrix, dtype=torch.float32, device=device)
     controls = torch.as_tensor(bend_mm, dtype=torch.float32, device=device)

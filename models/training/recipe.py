@@ -9,6 +9,7 @@ from typing import Any
 
 from app.core.errors import ReadError, UsageError
 from models.training.automatic_recipe import AutomaticRecipe, automatic_recipe
+from models.training.guide_recipe import GuideRecipe, guide_recipe
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Recipe:
     seed: int = 0
 
 
-def read_recipe(path: Path) -> Recipe | AutomaticRecipe:
+def read_recipe(path: Path) -> Recipe | AutomaticRecipe | GuideRecipe:
     """Return the recipe of a TOML file; its ``task`` says of which kind it is.
 
     Raises
@@ -74,7 +75,9 @@ def read_recipe(path: Path) -> Recipe | AutomaticRecipe:
         return _prompt_recipe(stored)
     if task == "automatic":
         return automatic_recipe(stored)
-    raise UsageError(f"There is no training task “{task}”; known are: automatic, prompt.")
+    if task == "guide":
+        return guide_recipe(stored)
+    raise UsageError(f"There is no training task “{task}”; known are: automatic, guide, prompt.")
 
 
 def _prompt_recipe(stored: dict[str, Any]) -> Recipe:

@@ -50,6 +50,7 @@ def train(
     """
     from models.runtime import choose_device
     from models.training.automatic_recipe import AutomaticRecipe
+    from models.training.guide_recipe import GuideRecipe
     from models.training.pack import SUPERPIXELS, load_cases, pack
     from models.training.recipe import read_recipe
 
@@ -75,6 +76,11 @@ def train(
     training: TrainingRun
     if isinstance(recipe, AutomaticRecipe):
         training = _automatic_training(recipe, cases, where)
+    elif isinstance(recipe, GuideRecipe):
+        from models.training.guide_training import GuideTraining
+
+        report(f"{len(cases)} cases, seed {recipe.seed}")
+        training = GuideTraining(recipe, cases, **where)
     else:
         training = _prompt_training(recipe, cases, packs[0].with_name(SUPERPIXELS), where)
     if resume:

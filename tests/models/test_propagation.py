@@ -29,6 +29,9 @@ class ThresholdModel:
     def prepare(self, views, cache: EmbeddingCache, ctx) -> None:
         """Nothing to prepare."""
 
+    def guide(self, view, keys, start, stop):
+        return {}
+
     def predict(self, view: SliceView, prompts: SlicePrompts, cache: EmbeddingCache) -> SliceMask:
         self.asked.append((view.index, prompts))
         inside = np.zeros(view.shape_rc, np.float32)
@@ -117,6 +120,9 @@ def test_a_jump_of_the_area_stops_and_says_so():
 
 def test_an_unsure_model_stops():
     class Unsure(ThresholdModel):
+        def guide(self, view, keys, start, stop):
+            return {}
+
         def predict(self, view, prompts, cache):
             sure = super().predict(view, prompts, cache)
             return SliceMask(sure.probability, 0.1 if view.index > 11 else 0.9)
