@@ -203,10 +203,14 @@ class TrainingRun(ABC):
         loss, dice, n_images = self.learn(batch)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), learning.clip)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), learning.clip)
+        self.progress.step += 1
+        if not bool(torch.isfinite(norm)):
+            # One batch that overflows would spoil every weight for good.
+            self._report(f"step {self.progress.step}: not a number; this batch is left out")
+            return n_images
         self._optimiser.step()
         self._update_average()
-        self.progress.step += 1
         self.progress.sums.append((float(loss.detach()), dice))
         return n_images
 
@@ -219,7 +223,7 @@ class TrainingRun(ABC):
 
     def _log(self, images_per_s: float) -> None:
         progress = self.progress
-        loss, dice = np.mean(progress.sums, axis=0)
+        loss, dice = np.mean(progress.sums, axis=0) if progress.sums else (math.nan, math.nan)
         progress.sums.clear()
         self._write_row(f"{loss:.5f}", f"{dice:.5f}", "")
         self._report(

@@ -67,7 +67,7 @@ def train(
     if not packs:
         raise ReadError(f"“{data}” holds neither labelled scans (*_img.nii.gz) nor packs.")
     cases = [case for path in packs for case in load_cases(path)]
-    where = {
+    where: dict[str, Any] = {
         "out": out,
         "device": choose_device(device).kind,
         "budget_s": time_budget_s or 60 * recipe.minutes,

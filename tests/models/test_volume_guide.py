@@ -173,7 +173,10 @@ def test_slices_follow_the_guide_and_end_where_it_ends(followed):
     model, volume, segmenter = followed
     box = BoxPrompt(slice_region(0, 6, (11, 11, 30, 30)), 0, through=(0, 14))
     block, result = run(segmenter, volume, (box,))
-    np.testing.assert_array_equal(block, model.truth)
+    # The tips of the ellipsoid are one pixel: too small to be called the object.
+    expected = model.truth.copy()
+    expected[expected.sum(axis=(1, 2)) < 4] = False
+    np.testing.assert_array_equal(block, expected)
     assert model.asked == [(6,)]
     assert result.stopped == ()
 
