@@ -95,6 +95,7 @@ def run_window(path: Path | None) -> int:
     application.show()
     if path is not None:
         application.session.open(path)
+    QTimer.singleShot(0, application.window.tour.start_once)
     application.qt.exec()
     application.close()
     return 0

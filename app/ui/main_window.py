@@ -36,6 +36,7 @@ from app.ui.recovery_bar import RecoveryBar
 from app.ui.segment_panel import SegmentPanel
 from app.ui.start_page import StartPage
 from app.ui.status_bar import StatusBar
+from app.ui.tour import Tour
 from app.ui.view_grid import ViewGrid
 from app.ui.window_memory import WindowMemory
 from resources import resource_path
@@ -87,6 +88,7 @@ class MainWindow(QMainWindow):
         self._leave_document = lambda: None
         self.leaving = Leaving(self)
         self.memory = WindowMemory(self)
+        self.tour = Tour(self)
         self.grid.hover_changed.connect(self.status.show_hover)
         self.start_page.open_requested.connect(lambda: self.actions_table.run("open"))
         self.start_page.folder_requested.connect(lambda: self.actions_table.run("open_folder"))

@@ -51,7 +51,7 @@ class StartPage(QWidget):
             self.tr("CT or MR as NIfTI, NRRD, MetaImage, a DICOM file or a DICOM folder.")
         )
         below.setObjectName("quiet")
-        open_button = QPushButton(self.tr("Open image…"))
+        open_button = self.open_button = QPushButton(self.tr("Open image…"))
         open_button.setProperty("accent", True)
         folder_button = QPushButton(self.tr("Open DICOM folder…"))
         sample_button = QPushButton(self.tr("Open the sample"))

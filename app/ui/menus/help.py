@@ -48,6 +48,7 @@ def specs(window: MainWindow) -> list[ActionSpec]:
     return [
         ActionSpec("palette", "Help", tr("Find a command…"), "Ctrl+Shift+P", show_palette),
         ActionSpec("shortcuts", "Help", tr("Shortcuts…"), "?", show_shortcuts),
+        ActionSpec("tour", "Help", tr("Tour"), "", lambda: window.tour.start()),
         ActionSpec("diagnostics", "Help", tr("Copy diagnostics"), "", copy_diagnostics),
         ActionSpec("about", "Help", tr("About"), "", show_about),
     ]
