@@ -285,6 +285,7 @@ class Bubble(QWidget):
     def __init__(self, window: QWidget) -> None:
         super().__init__(window)
         self.put_away: Callable[[], None] = self.hide
+        self._window = window
         self._arrow: QPoint | None = None
         self.setObjectName("bubble")
         self.setFixedWidth(_WIDTH)
@@ -303,7 +304,7 @@ class Bubble(QWidget):
         row.addStretch()
         row.addWidget(self.skip_button)
         row.addWidget(self.next_button)
-        layout = QVBoxLayout(self)
+        layout = self._column = QVBoxLayout(self)
         layout.setContentsMargins(14, 12 + _ARROW, 14, 12 + _ARROW)
         layout.addWidget(self.text)
         layout.addLayout(row)
@@ -319,8 +320,8 @@ class Bubble(QWidget):
 
     def point_at(self, target: QRect) -> None:
         """Stand below a rectangle of the window, or above it where there is no room below."""
-        self.resize(_WIDTH, self.layout().totalHeightForWidth(_WIDTH))
-        room = self.parentWidget().rect().adjusted(6, 6, -6, -6)
+        self.resize(_WIDTH, self._column.totalHeightForWidth(_WIDTH))
+        room = self._window.rect().adjusted(6, 6, -6, -6)
         left = target.center().x() - _WIDTH // 2
         left = min(max(left, room.left()), room.right() - _WIDTH)
         is_below = target.bottom() + self.height() <= room.bottom()
@@ -332,8 +333,8 @@ class Bubble(QWidget):
 
     def place_low(self) -> None:
         """Stand at the bottom of the window and point at nothing."""
-        self.resize(_WIDTH, self.layout().totalHeightForWidth(_WIDTH))
-        room = self.parentWidget().rect()
+        self.resize(_WIDTH, self._column.totalHeightForWidth(_WIDTH))
+        room = self._window.rect()
         self.move((room.width() - _WIDTH) // 2, room.height() - self.height() - 40)
         self._arrow = None
         self.update()
