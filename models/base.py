@@ -224,6 +224,9 @@ class SegmentationResult:
         Why carrying the mask on ended, in words, if it ended before its range.
     alternatives : tuple of (z, y, x) bool
         Other outlines of a slice on which the model is unsure, each with the shape of ``covered``.
+    agreement : mapping of slice index to float
+        Dice of two ways to the same slice: the mask carried forward and backward, or the guide's
+        idea and the outline. Only where there were two.
     """
 
     covered: Region
@@ -233,6 +236,7 @@ class SegmentationResult:
     scores: Mapping[int, float] = field(default_factory=dict)
     stopped: tuple[str, ...] = ()
     alternatives: tuple[np.ndarray, ...] = ()
+    agreement: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def score(self) -> float | None:

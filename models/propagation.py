@@ -37,6 +37,10 @@ Click = PointPrompt | ScribblePrompt
 # what depends on it.
 _MEMORY_BYTES = 128 << 20
 
+# A box between those of two key slices is drawn by nobody; the object gets this much room round
+# it, as a share of its sides.
+_BETWEEN_MARGIN = 0.15
+
 # Where a model is unsure it offers other outlines, at these probabilities.
 OTHER_LEVELS = (0.2, 0.8)
 
@@ -93,6 +97,17 @@ class _Object:
     @property
     def prompted(self) -> list[int]:
         return sorted({*self.boxes, *self.clicks})
+
+    def box_between(self, index: int) -> BoxRC | None:
+        """Return the box of a slice between two boxes, in proportion; None outside of them."""
+        below = max((i for i in self.boxes if i < index), default=None)
+        above = min((i for i in self.boxes if i > index), default=None)
+        if below is None or above is None:
+            return None
+        share = (index - below) / (above - below)
+        first, last = np.array(self.boxes[below]), np.array(self.boxes[above])
+        r0, c0, r1, c1 = (first + share * (last - first)).tolist()
+        return r0, c0, r1, c1
 
 
 class PromptedSegmenter:
@@ -181,6 +196,8 @@ class _Run:
         self._on_slice = on_slice
         self._should_stop = should_stop
         self._masks: dict[int, SliceMask] = {}
+        # How far two ways to a slice agree, as Dice.
+        self._agreement: dict[int, float] = {}
         self._stopped: list[str] = []
         self._n_total = max(1, len(set(range(target.start, target.stop)) | set(target.prompted)))
 
@@ -214,6 +231,8 @@ class _Run:
             backward = self._chain(high, reversed(between))
             for index in between:
                 weight = (high - index) / (high - low)
+                if index in forward and index in backward:
+                    self._agreement[index] = dice(forward[index].mask, backward[index].mask)
                 self._keep(index, _mix(forward.get(index), backward.get(index), weight))
 
     def _follow_guide(self, keys: list[int]) -> bool:
@@ -245,7 +264,9 @@ class _Run:
         found = guide > 0.5
         has_clicks = index in self._target.clicks
         if int(found.sum()) >= self._rules.min_area_px or has_clicks:
-            self._predict(index, found if found.any() else None)
+            answer = self._predict(index, found if found.any() else None)
+            if not has_clicks:
+                self._agreement[index] = dice(found, answer.mask)
 
     def result(self) -> SegmentationResult:
         """Return all slices as one block."""
@@ -269,7 +290,8 @@ class _Run:
         if len(indices) == 1:
             found = other_outlines(self._masks[indices[0]])
             others = tuple(np.expand_dims(outline, axis) for outline in found)
-        return SegmentationResult(covered, region, mask, axis, scores, tuple(self._stopped), others)
+        stopped, agreement = tuple(self._stopped), dict(sorted(self._agreement.items()))
+        return SegmentationResult(covered, region, mask, axis, scores, stopped, others, agreement)
 
     def _walk(self, key: int, indices: range) -> None:
         for index, slice_mask in self._chain(key, indices).items():
@@ -309,7 +331,10 @@ class _Run:
         self._ctx.report(min(1.0, done / self._n_total), f"slice {index + 1}")
         view = SliceView(self._volume, self._target.axis, index, self._window)
         box = self._target.boxes.get(index)
-        if box is None and neighbour is not None:
+        between = None if box is not None else self._target.box_between(index)
+        if between is not None:
+            box = between
+        elif box is None and neighbour is not None:
             box = box_around(neighbour, margin=0.10)
         guide = None if neighbour is None else neighbour.astype(np.float32)
         prompts = SlicePrompts(box_rc=box, neighbour=guide)
@@ -324,6 +349,8 @@ class _Run:
         assert result is not None
         if self._target.limit_rc is not None:
             result = _limited(result, self._target.limit_rc)
+        elif between is not None and index not in self._target.clicks:
+            result = _limited(result, _with_room(between))
         if is_kept:
             self._keep(index, result)
         return result
@@ -443,9 +470,22 @@ def _gather(volume: Volume, prompts: tuple[Prompt, ...], kinds: frozenset) -> _O
     return target
 
 
+def dice(a: np.ndarray, b: np.ndarray) -> float:
+    """Return how far two masks agree, 0 to 1; two empty ones agree."""
+    total = int(np.count_nonzero(a)) + int(np.count_nonzero(b))
+    return 2 * int(np.count_nonzero(a & b)) / total if total else 1.0
+
+
+def _with_room(box_rc: BoxRC) -> BoxRC:
+    """Return a box that is wider by a margin on each side."""
+    r0, c0, r1, c1 = box_rc
+    rows, columns = (max(1.0, _BETWEEN_MARGIN * side) for side in (r1 - r0, c1 - c0))
+    return r0 - rows, c0 - columns, r1 + rows, c1 + columns
+
+
 def _limited(result: SliceMask, box_rc: BoxRC) -> SliceMask:
-    """Return the mask without what lies outside a 3-D box, which bounds the object."""
-    r0, c0, r1, c1 = (round(v) for v in box_rc)
+    """Return the mask without what lies outside a box that bounds the object."""
+    r0, c0, r1, c1 = (max(0, round(v)) for v in box_rc)
     inside = np.zeros_like(result.probability)
     inside[r0:r1, c0:c1] = result.probability[r0:r1, c0:c1]
     return replace(result, probability=inside)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from app.core.tasks import NullContext
 from app.core.volume import Volume
 from models.base import ModelKind, ModelSpec, SliceMask, SlicePrompts, SliceView
 from models.cache import EmbeddingCache
-from models.propagation import PromptedSegmenter, StopRules, box_around
+from models.propagation import PromptedSegmenter, StopRules, box_around, dice
 
 WINDOW = (0.0, 1.0)
 
@@ -243,3 +245,32 @@ def test_box_around_is_tight_without_a_margin_and_clipped_with_one():
     assert box_around(mask, margin=0.0) == (0, 5, 4, 11)
     assert box_around(mask, margin=0.5) == (0, 2, 6, 12)
     assert box_around(np.zeros((3, 3), bool), margin=0.1) is None
+
+
+def test_between_two_boxes_the_mask_stays_in_the_box_between_them():
+    voxels = np.zeros((12, 40, 60))
+    voxels[:, 10:20, :] = 1  # a bar across: only boxes tell where the object ends
+    first, last = box_on(2, box_rc=(8, 4, 22, 14)), box_on(8, box_rc=(8, 34, 22, 54))
+    full, _, _ = run(voxels, replace(first, through=(2, 9)), last)
+    for index in range(3, 8):
+        share = (index - 2) / 6
+        low, high = 4 + share * 30, 14 + share * 40
+        columns = np.flatnonzero(full[index].any(axis=0))
+        room = 0.15 * (high - low) + 1
+        assert low - room <= columns[0] <= low + 1
+        assert high - 1 <= columns[-1] + 1 <= high + room
+
+
+def test_agreement_is_known_where_two_passes_meet_and_only_there():
+    prompts = (box_on(6, through=(5, 15)), box_on(12))
+    _, result, _ = run(tube(), *prompts)
+    assert set(result.agreement) == set(range(7, 12))
+    # Both passes see the same bright pixels.
+    assert all(value == 1 for value in result.agreement.values())
+
+
+def test_dice_of_masks_that_share_half():
+    a, b = np.zeros((4, 4), bool), np.zeros((4, 4), bool)
+    a[0], b[0, :2], b[1, :2] = True, True, True
+    assert dice(a, b) == 0.5
+    assert dice(~a & a, b & ~b) == 1
