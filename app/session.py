@@ -33,6 +33,7 @@ from app.prompting import Prompting
 from app.recent import RecentFiles
 from app.settings import Settings, user_cache_dir, user_data_dir, user_models_dir
 from app.tuning import Tuning
+from app.view3d.surfaces import SceneSource
 from app.workspace.keeper import ImageWanted, Keeper, Offer, Restored
 from app.workspace.recovery import image_digest
 from app.workspace.schema import SUFFIX as WORKSPACE_SUFFIX
@@ -73,6 +74,8 @@ class Session:
         Keeps every step on disk; offers work that was left by a crash or another day.
     recent : RecentFiles
     tuning : Tuning
+    scene_source : SceneSource
+        Surfaces of the labels, for the 3-D view.
 
     Events
     ------
@@ -124,6 +127,7 @@ class Session:
             file_runner, settings, self._notices, user_cache_dir() / "pictures"
         )
         self.tuning = Tuning(runner, engine, settings, self._notices, self.load_model)
+        self.scene_source = SceneSource(file_runner, self._notices)
         self.keeper = Keeper(
             journal_runner or file_runner,
             file_runner,

@@ -62,7 +62,7 @@ class Settings:
     view_layout : str
         How the planes are arranged.
     maximised_view : int
-        The axis of the plane that is shown alone; -1 for none.
+        The pane that is shown alone: the axis of a plane, 3 for the 3-D view, -1 for none.
     last_tool : str
         Id of the tool that was in hand last.
     shortcuts : dict of action id to shortcut
@@ -164,7 +164,7 @@ def _makes_sense(name: str, value: Any) -> bool:
     if name == "device":
         return value in DEVICES
     if name == "maximised_view":
-        return -1 <= value <= 2
+        return -1 <= value <= 3
     if name.endswith("_megabytes"):
         return bool(value >= 0)
     if name in ("window_geometry", "window_state"):

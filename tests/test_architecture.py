@@ -49,6 +49,7 @@ MAY_IMPORT = {
         "app.recent",
         "app.settings",
         "app.tuning",
+        "app.view3d",
         "app.workspace",
         "models",
         "numpy",
@@ -68,6 +69,9 @@ MAY_IMPORT = {
     "app/previewing.py": {"app.core", "models", "numpy"},
     "app/mask_editing.py": {"app.core", "app.editing", "app.notices"},
     "app/notices.py": {"app.core", "numpy"},
+    "app/view3d": {"app.core", "app.notices", "app.view3d", "numpy", "resources"},
+    # In a process of its own: see `test_vtk_is_never_loaded_into_the_program`.
+    "app/view3d/scene.py": {"app.view3d", "numpy", "vtkmodules"},
     "app/jobs.py": {"app.core", "PySide6.QtCore", "threading", "queue"},
     "app/evaluation": {
         "app.core",
@@ -94,6 +98,7 @@ MAY_IMPORT = {
         "app.tools",
         "app.settings",
         "app.ui",
+        "app.view3d",
         "models.base",
         "resources",
         "numpy",
@@ -259,6 +264,19 @@ def test_neither_qt_nor_torch_comes_along(module):
 
 def test_the_window_starts_without_what_only_edits_need():
     assert not _loaded_by("app.session", "app.tools.lasso") & {"scipy", "SimpleITK"}
+
+
+def test_vtk_is_never_loaded_into_the_program():
+    # Everything but the process that draws, and the command line's `__main__`-like modules.
+    names = [
+        _module(path)
+        for path in SOURCES
+        if path.is_relative_to(REPOSITORY / "app" / "ui")
+        or path.is_relative_to(REPOSITORY / "app" / "view3d")
+    ]
+    names.remove("app.view3d.scene")
+    assert {"app.ui.scene_panel", "app.view3d.server"} < set(names)
+    assert "vtkmodules" not in _loaded_by("app.application", *names)
 
 
 def test_the_command_line_starts_without_qt_and_torch():

@@ -95,6 +95,14 @@ def ask_save_workspace(parent: QWidget, suggestion: Path) -> Path | None:
     return Path(dialog.selectedFiles()[0])
 
 
+def ask_save_picture(parent: QWidget, suggestion: Path) -> Path | None:
+    """Return where to save a picture of a view."""
+    name, _ = QFileDialog.getSaveFileName(
+        parent, _tr("Save picture"), str(suggestion), _tr("Pictures") + " (*.png)"
+    )
+    return Path(name) if name else None
+
+
 def ask_moved_image(parent: QWidget, name: str, folder: Path) -> Path | None:
     """Return where the image of a workspace is now: a file, or a folder of DICOM files."""
     box = QMessageBox(parent)

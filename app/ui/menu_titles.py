@@ -12,6 +12,7 @@ def menu_title(menu: str) -> str:
         "File recent": _tr("File"),
         "Edit": _tr("Edit"),
         "View": _tr("View"),
+        "3-D view": _tr("3-D view"),
         "Segment": _tr("Segment"),
         "Segment labels": _tr("Labels"),
         "Window": _tr("Window"),

@@ -1,4 +1,4 @@
-"""The three planes, linked, in the arrangement that was chosen."""
+"""The three planes and the 3-D view, linked, in the arrangement that was chosen."""
 
 from __future__ import annotations
 
@@ -8,22 +8,33 @@ from PySide6.QtWidgets import QGridLayout, QWidget
 from app.core.prompts import AXIAL, CORONAL, SAGITTAL
 from app.session import Session
 from app.ui.plane_panel import PlanePanel
+from app.ui.scene_panel import ScenePanel
 
-# (axis, row, column, rows, columns) of each plane.
+# The 3-D view, where the planes have their axis.
+SCENE = 3
+# (pane, row, column, rows, columns) of each pane that is shown.
 LAYOUTS = {
     "main": ((AXIAL, 0, 0, 2, 2), (CORONAL, 0, 2, 1, 1), (SAGITTAL, 1, 2, 1, 1)),
     "row": ((AXIAL, 0, 0, 1, 1), (CORONAL, 0, 1, 1, 1), (SAGITTAL, 0, 2, 1, 1)),
+    "four": (
+        (AXIAL, 0, 0, 1, 1),
+        (CORONAL, 0, 1, 1, 1),
+        (SAGITTAL, 1, 0, 1, 1),
+        (SCENE, 1, 1, 1, 1),
+    ),
     "tall": ((AXIAL, 0, 0, 1, 1), (CORONAL, 1, 0, 1, 1), (SAGITTAL, 2, 0, 1, 1)),
 }
 
 
 class ViewGrid(QWidget):
-    """Axial, coronal and sagittal views of the session's scan.
+    """Axial, coronal and sagittal views of the session's scan, and one in three dimensions.
 
     Attributes
     ----------
     panels : tuple of PlanePanel
         By axis.
+    scene : ScenePanel
+        Starts nothing before it is first seen.
 
     Signals
     -------
@@ -41,6 +52,7 @@ class ViewGrid(QWidget):
         self._maximised: int | None = None
         self._layout_name = ""
         self.panels = tuple(PlanePanel(session, axis) for axis in (AXIAL, CORONAL, SAGITTAL))
+        self.scene = ScenePanel(session)
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setSpacing(2)
@@ -48,6 +60,7 @@ class ViewGrid(QWidget):
             panel.maximise_requested.connect(self._toggle)
             panel.view.activated.connect(self._on_activated)
             panel.view.hover_changed.connect(self.hover_changed)
+        self.scene.maximise_requested.connect(lambda: self._toggle(SCENE))
         self.set_layout("main")
         self.panels[AXIAL].view.set_active(True)
         # Tab goes from view to view; what a slider does, the keys of its view do.
@@ -61,7 +74,7 @@ class ViewGrid(QWidget):
 
     @property
     def maximised(self) -> int | None:
-        """The plane that is shown alone, if one is."""
+        """The pane that is shown alone, if one is: an axis or `SCENE`."""
         return self._maximised
 
     @property
@@ -89,36 +102,46 @@ class ViewGrid(QWidget):
         return any(p.show_next_doubt() for p in (first, *self.panels))
 
     def set_layout(self, name: str) -> None:
-        """Arrange the planes: "main" (axial large), "row" or "tall" (one above the other)."""
+        """Arrange the panes: "main" (axial large), "row", "four" (with the 3-D view) or "tall"."""
         self._layout_name = name
         for line in range(3):
             self._grid.setRowStretch(line, 0)
             self._grid.setColumnStretch(line, 0)
-        for axis, row, column, rows, columns in LAYOUTS[name]:
-            self._grid.removeWidget(self.panels[axis])
-            self._grid.addWidget(self.panels[axis], row, column, rows, columns)
+        for pane, row, column, rows, columns in LAYOUTS[name]:
+            widget = self._pane(pane)
+            self._grid.removeWidget(widget)
+            self._grid.addWidget(widget, row, column, rows, columns)
             for line in range(row, row + rows):
                 self._grid.setRowStretch(line, 1)
             for line in range(column, column + columns):
                 self._grid.setColumnStretch(line, 1)
         self.maximise(None)
 
-    def maximise(self, axis: int | None) -> None:
-        """Show one plane alone; None shows all again."""
-        self._maximised = axis
-        for panel in self.panels:
-            panel.setVisible(axis in (None, panel.axis))
-            panel.set_maximised(axis == panel.axis)
-        if axis is not None:
-            self.panels[axis].view.setFocus(Qt.FocusReason.OtherFocusReason)
+    def maximise(self, pane: int | None) -> None:
+        """Show one pane alone, an axis or `SCENE`; None shows all of the layout again."""
+        self._maximised = pane
+        shown = {place[0] for place in LAYOUTS[self._layout_name]} if pane is None else {pane}
+        if pane is not None and self._grid.indexOf(self._pane(pane)) < 0:
+            # Not in this layout: beside the others, which are hidden.
+            self._grid.addWidget(self._pane(pane), 0, 0)
+        for number in (*range(len(self.panels)), SCENE):
+            widget = self._pane(number)
+            widget.setVisible(number in shown)
+            widget.set_maximised(number == pane)
+        if pane is not None:
+            self._pane(pane).view.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def close_views(self) -> None:
         """Stop listening to the session."""
         for panel in self.panels:
             panel.close_panel()
+        self.scene.close_panel()
 
-    def _toggle(self, axis: int) -> None:
-        self.maximise(None if self._maximised == axis else axis)
+    def _pane(self, number: int) -> PlanePanel | ScenePanel:
+        return self.scene if number == SCENE else self.panels[number]
+
+    def _toggle(self, pane: int) -> None:
+        self.maximise(None if self._maximised == pane else pane)
 
     def _on_activated(self, axis: int) -> None:
         if axis == self._active_axis:

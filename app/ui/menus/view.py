@@ -88,6 +88,7 @@ def specs(window: MainWindow) -> list[ActionSpec]:
     entries.append(
         ActionSpec("reset_layout", "View", tr("Reset layout"), "", lambda: window.memory.reset())
     )
+    entries += window.grid.scene.action_specs()
     for scheme, text in (
         ("pacs", tr("Right button: window/level (PACS)")),
         ("research", tr("Right button: zoom (research)")),
