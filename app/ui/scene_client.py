@@ -112,7 +112,7 @@ class SceneClient(QObject):
         if process is None:
             return
         try:
-            for packet in self._decoder.feed(process.readAllStandardOutput().data()):
+            for packet in self._decoder.feed(bytes(process.readAllStandardOutput().data())):
                 self._take(packet)
         except ValueError:
             logger.info("The 3-D view's process said something else than a message.")
@@ -146,7 +146,7 @@ class SceneClient(QObject):
         """Forget the process; try the next way if this one never worked."""
         if self._process is None:
             return
-        said = self._process.readAllStandardError().data().decode(errors="replace")
+        said = bytes(self._process.readAllStandardError().data()).decode(errors="replace")
         was_ready = self.is_ready
         self.close()
         if was_ready:

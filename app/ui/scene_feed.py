@@ -256,7 +256,8 @@ class SceneFeed(QObject):
                 "corners": plane_corners(volume.geometry, axis, index),
                 "grey": _grey(volume.slice_at(axis, index), state.window),
             }
-            colour = [*PLANE_COLOURS[axis].getRgbF()[:3]]
+            line = PLANE_COLOURS[axis]
+            colour = [line.redF(), line.greenF(), line.blueF()]
             self._client.send(Packet("plane", {"number": axis, "colour": colour}, arrays))
         self.changed.emit()
 

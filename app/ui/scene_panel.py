@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from PySide6.QtCore import QIODevice, QPointF, QSaveFile, Qt, QTimer, Signal
-from PySide6.QtGui import QActionGroup, QHideEvent, QPainter, QShowEvent
+from PySide6.QtGui import QActionGroup, QHideEvent, QImageWriter, QPainter, QShowEvent
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
@@ -221,8 +221,8 @@ class ScenePanel(QWidget):
         )
 
     def _on_stopped(self) -> None:
-        self._document = None
-        self._say(self.tr("The 3-D view has stopped. Your work is not affected."), can_repeat=True)
+        self._document, self._has_stopped = None, True
+        self._say(self.tr("The 3-D view has stopped. Your work is not affected."))
 
     def _fill(self, document: Document) -> None:
         self._document = document
@@ -290,7 +290,7 @@ class ScenePanel(QWidget):
         painter.end()
         file = QSaveFile(str(path))
         is_saved = file.open(QIODevice.OpenModeFlag.WriteOnly)
-        is_saved = is_saved and image.save(file, "PNG") and file.commit()
+        is_saved = is_saved and QImageWriter(file, b"png").write(image) and file.commit()
         if is_saved:
             text = self.tr("Saved {name}.").format(name=path.name)
         else:
@@ -321,7 +321,7 @@ class ScenePanel(QWidget):
         planes.triggered.connect(self._flip_planes)
         menu.addSeparator()
         group = QActionGroup(menu)
-        entries = [(self.tr("No volume rendering"), None)]
+        entries: list[tuple[str, VolumePreset | None]] = [(self.tr("No volume rendering"), None)]
         entries += [(self.tr("Volume: {name}").format(name=p.name), p) for p in self.feed.presets]
         for text, preset in entries:
             action = group.addAction(menu.addAction(text))
