@@ -168,6 +168,16 @@ class Prompting:
         )
         self._request(self._require_object(), (*prompts, stroke), "Scribble")
 
+    def new_object_id(self) -> int:
+        """Return an id that no object has, waiting ones included."""
+        document = self._editable()
+        return next_object_id((*document.prompts, *self.pending))
+
+    def continue_with(self, object_id: int) -> None:
+        """Let further prompts refine an object of the document."""
+        self._current_object = object_id
+        self.pending_changed.emit(None)
+
     def accept(self) -> None:
         """Finish the current object; the next prompt starts another."""
         self._current_object = None
@@ -302,14 +312,14 @@ class Prompting:
         same = [p for p in current if p.slice_index == index and isinstance(p, BoxPrompt)]
         if current and (not same or _overlap(same[0].region, region) >= SAME_OBJECT_OVERLAP):
             return current
-        self._current_object = self._new_object_id()
+        self._current_object = self.new_object_id()
         return ()
 
     def _object_for_click(self, axis: int) -> tuple[Prompt, ...]:
         current = self._current_on(axis)
         if current:
             return current
-        self._current_object = self._new_object_id()
+        self._current_object = self.new_object_id()
         return ()
 
     def _current_on(self, axis: int) -> tuple[Prompt, ...]:
@@ -341,10 +351,6 @@ class Prompting:
             if waiting.object_id == object_id:
                 return waiting.prompts
         return in_object(self.document.prompts, object_id)
-
-    def _new_object_id(self) -> int:
-        document = self._editable()
-        return next_object_id((*document.prompts, *self.pending))
 
     def _require_object(self) -> int:
         assert self._current_object is not None

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from app import __version__
+from app.automatic import Automatic
 from app.core.commands import SetLabels, add_label, change_label
 from app.core.document import Document, UndoStack
 from app.core.errors import PromptError
@@ -32,6 +33,7 @@ from app.previewing import Preview
 from app.prompting import Prompting
 from app.recent import RecentFiles
 from app.settings import Settings, user_cache_dir, user_data_dir, user_models_dir
+from app.timings import Timings
 from app.tuning import Tuning
 from app.view3d.surfaces import SceneSource
 from app.workspace.keeper import ImageWanted, Keeper, Offer, Restored
@@ -76,6 +78,8 @@ class Session:
     tuning : Tuning
     scene_source : SceneSource
         Surfaces of the labels, for the 3-D view.
+    automatic : Automatic
+        Segments the whole scan without prompts.
 
     Events
     ------
@@ -128,6 +132,17 @@ class Session:
         )
         self.tuning = Tuning(runner, engine, settings, self._notices, self.load_model)
         self.scene_source = SceneSource(file_runner, self._notices)
+        self.automatic = Automatic(
+            runner,
+            file_runner,
+            engine,
+            models,
+            self.view_state,
+            self._notices,
+            self._prompting,
+            timings=Timings(user_data_dir() / "timings.json"),
+            device=lambda: settings.device,
+        )
         self.keeper = Keeper(
             journal_runner or file_runner,
             file_runner,
@@ -312,6 +327,7 @@ class Session:
         self._prompting.open(document, window)
         self._mask_editing.open(document)
         self._mask_import.open(document)
+        self.automatic.open(document)
         if document is not None:
             shape = document.volume.voxels.shape
             self.view_state.window = window
@@ -443,6 +459,7 @@ class Session:
         self._prompting.drop_all()
         self._mask_editing.drop_all()
         self._mask_import.drop()
+        self.automatic.stop()
         if self._open_handle is not None:
             self._open_handle.cancel()
         self._notices.end("open")

@@ -12,6 +12,8 @@ from app.core.errors import ModelUnavailableError
 from app.core.prompts import Prompt
 from app.core.tasks import JobContext
 from app.core.volume import Volume
+from models.automatic.result import AutomaticRequest, AutomaticResult, OnBlock
+from models.automatic.segmenter import AutomaticSegmenter, load_segmenter
 from models.base import (
     MODEL_FORMATS,
     InstalledModel,
@@ -78,6 +80,7 @@ class InferenceEngine:
         self._device: Device | None = None
         self._graph_cache_dir = graph_cache_dir
         self._segmenters: dict[str, PromptedSegmenter] = {}
+        self._automatic: dict[str, AutomaticSegmenter] = {}
 
     @property
     def device(self) -> Device:
@@ -112,12 +115,7 @@ class InferenceEngine:
         if ready is not None:
             return ready
         began = time.perf_counter()
-        installed = self._models().get(model_id)
-        if installed is None:
-            known = ", ".join(sorted(self._models())) or "none"
-            raise ModelUnavailableError(
-                f"There is no model “{model_id}”. Installed models: {known}."
-            )
+        installed = self._installed(model_id)
         if installed.kind is not ModelKind.PROMPTABLE:
             raise ModelUnavailableError(
                 f"“{installed.title}” segments whole volumes by itself and takes no prompts; "
@@ -136,6 +134,40 @@ class InferenceEngine:
         logger.info("Loaded %s (%s)", model_id, model.device)
         return segmenter
 
+    def load_automatic(self, model_id: str) -> AutomaticSegmenter:
+        """Return an automatic model, loading it the first time.
+
+        Raises
+        ------
+        ModelUnavailableError
+            It is not installed, takes prompts, or came without a description.
+        WeightsError
+            Its file is damaged.
+        """
+        ready = self._automatic.get(model_id)
+        if ready is not None:
+            return ready
+        began = time.perf_counter()
+        installed = self._installed(model_id)
+        if installed.kind is not ModelKind.AUTOMATIC:
+            raise ModelUnavailableError(
+                f"“{installed.title}” needs prompts; use `maskwright segment` with a prompts file."
+            )
+        segmenter = load_segmenter(installed, self.device, self._graph_cache_dir)
+        self._automatic[model_id] = segmenter
+        self.seconds_loading += time.perf_counter() - began
+        logger.info("Loaded %s (%s)", model_id, segmenter.device)
+        return segmenter
+
+    def _installed(self, model_id: str) -> InstalledModel:
+        models = self._models()
+        if model_id not in models:
+            known = ", ".join(sorted(models)) or "none"
+            raise ModelUnavailableError(
+                f"There is no model “{model_id}”. Installed models: {known}."
+            )
+        return models[model_id]
+
     def device_text(self, model_id: str) -> str:
         """Return where and how a model runs now, and why there; loads it the first time."""
         return f"{self.load(model_id).model.device} ({self.device.reason})"
@@ -143,6 +175,7 @@ class InferenceEngine:
     def unload(self, model_id: str) -> None:
         """Forget a loaded model, e.g. because its file was removed."""
         self._segmenters.pop(model_id, None)
+        self._automatic.pop(model_id, None)
 
     def run(
         self,
@@ -163,6 +196,21 @@ class InferenceEngine:
             ctx,
             on_slice=on_slice,
             should_stop=should_stop,
+        )
+
+    def run_automatic(
+        self,
+        request: AutomaticRequest,
+        ctx: JobContext,
+        *,
+        on_block: OnBlock | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> AutomaticResult:
+        """Return the labels of a whole scan; see `AutomaticSegmenter.segment`."""
+        ctx.report(0.0, "loading the model")
+        segmenter = self.load_automatic(request.model_id)
+        return segmenter.segment(
+            request.volume, ctx, roi=request.roi, on_block=on_block, should_stop=should_stop
         )
 
     def prepare(self, model_id: str, views: Sequence[SliceView], ctx: JobContext) -> None:

@@ -244,7 +244,9 @@ def wrap_module(
     """
     import torch
 
-    on_device = module.eval().to(device.kind).to(memory_format=torch.channels_last)
+    is_volumetric = any(p.ndim == 5 for p in module.parameters())
+    layout = torch.channels_last_3d if is_volumetric else torch.channels_last
+    on_device = module.eval().to(device.kind).to(memory_format=layout)
 
     def call(where: str, inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
         tensors = [torch.from_numpy(np.ascontiguousarray(x)) for x in inputs]

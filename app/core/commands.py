@@ -256,6 +256,46 @@ class ApplyPrediction:
         return after
 
 
+class ClaimMask:
+    """Let a label's voxels in a region count as what an object wrote; no voxel changes.
+
+    The object's next prediction then replaces them as it would its own earlier mask.
+    """
+
+    def __init__(self, label: str, object_id: int, label_id: int, region: Region) -> None:
+        self.label = label
+        self._object_id = object_id
+        self._label_id = label_id
+        self._region = region
+        self._before: Mapping[int, VoxelDelta] = {}
+        self._claimed: VoxelDelta | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return self._claimed.nbytes if self._claimed else 0
+
+    @property
+    def is_empty(self) -> bool:
+        return self._claimed is None
+
+    @property
+    def deltas(self) -> tuple[VoxelDelta, ...]:
+        return ()
+
+    def do(self, document: Document) -> Change:
+        self._before = document.written
+        present = document.labelmap.voxels[self._region.slices]
+        without = np.where(present == self._label_id, 0, present).astype(present.dtype)
+        self._claimed = VoxelDelta.from_blocks(self._region, without, present)
+        if self._claimed is not None:
+            document.written = {**self._before, self._object_id: self._claimed}
+        return Change(Aspect.NONE)
+
+    def undo(self, document: Document) -> Change:
+        document.written = self._before
+        return Change(Aspect.NONE)
+
+
 class SetLabels:
     """Replace the label table: the base of adding, renaming, recolouring, locking."""
 

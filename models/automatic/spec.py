@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from app.core.errors import WeightsError
+from app.core.errors import ModelUnavailableError, WeightsError
 from app.core.volume import Modality
+
+if TYPE_CHECKING:
+    from models.base import InstalledModel
 
 # The families of networks, in `models.networks`.
 FAMILIES = ("vnet", "transunet")
@@ -157,6 +160,26 @@ class AutomaticSpec:
         if spec.family not in FAMILIES:
             raise WeightsError(f"There is no automatic network of the family “{spec.family}”.")
         return spec
+
+
+def automatic_spec(model: InstalledModel) -> AutomaticSpec:
+    """Return what an installed automatic model expects and finds.
+
+    Raises
+    ------
+    ModelUnavailableError
+        It came without a description, as published checkpoints do: nobody says how to prepare a
+        scan for it.
+    WeightsError
+        The description is damaged.
+    """
+    entry = model.details.get("automatic")
+    if not isinstance(entry, Mapping):
+        raise ModelUnavailableError(
+            f"“{model.title}” came as weights alone, without a word about spacing, intensities and "
+            "labels, so it cannot be run on a scan."
+        )
+    return AutomaticSpec.from_json(entry)
 
 
 def _tuples(value: Any) -> Any:
