@@ -94,7 +94,7 @@ def _pieces(mask: np.ndarray, offset: list[int], voxel_ml: float) -> tuple[Piece
         z, y, x = _middle(own)
         out.append(
             Piece(
-                Region(start, stop),  # type: ignore[arg-type]
+                Region(start, stop),
                 (start[0] + z, start[1] + y, start[2] + x),
                 float(sizes[number]) * voxel_ml,
             )
