@@ -1,0 +1,1 @@
+"""What masks measure: volumes, intensities, diameters, surfaces, and how two maps agree."""
