@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from app.core.annotations import Annotation
 from app.core.document import Document
 from app.core.errors import GeometryError, UsageError
 from app.core.events import Aspect, Change
@@ -118,6 +119,36 @@ class SetPrompts:
     def undo(self, document: Document) -> Change:
         document.prompts = self._before or ()
         return Change(Aspect.PROMPTS)
+
+
+class SetAnnotations:
+    """Replace the document's rulers, angles and diameters."""
+
+    def __init__(self, label: str, annotations: tuple[Annotation, ...]) -> None:
+        self.label = label
+        self._annotations = annotations
+        self._before: tuple[Annotation, ...] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return 400 * len(self._annotations)
+
+    @property
+    def is_empty(self) -> bool:
+        return self._before == self._annotations
+
+    @property
+    def deltas(self) -> tuple[VoxelDelta, ...]:
+        return ()
+
+    def do(self, document: Document) -> Change:
+        self._before = document.annotations
+        document.annotations = self._annotations
+        return Change(Aspect.ANNOTATIONS)
+
+    def undo(self, document: Document) -> Change:
+        document.annotations = self._before or ()
+        return Change(Aspect.ANNOTATIONS)
 
 
 class ApplyPrediction:

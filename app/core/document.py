@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from app.core.annotations import Annotation
 from app.core.events import Aspect, Change, Event
 from app.core.labels import LabelMap, LabelTable, VoxelDelta
 from app.core.prompts import Prompt
@@ -112,6 +113,7 @@ class Snapshot:
     label_table: LabelTable
     prompts: tuple[Prompt, ...]
     provenance: Mapping[str, object] = field(default_factory=dict)
+    annotations: tuple[Annotation, ...] = ()
 
 
 class Document:
@@ -123,6 +125,7 @@ class Document:
     labelmap : LabelMap
     label_table : LabelTable
     prompts : tuple of Prompt
+    annotations : tuple of Annotation
     written : mapping of object id to VoxelDelta
         What the latest prediction of each object wrote, over what was there before it. Lets the
         next prediction of that object replace its own voxels and leave all others.
@@ -145,6 +148,7 @@ class Document:
         self.labelmap = labelmap or LabelMap(volume.geometry)
         self.label_table = label_table or LabelTable()
         self.prompts: tuple[Prompt, ...] = ()
+        self.annotations: tuple[Annotation, ...] = ()
         self.written: Mapping[int, VoxelDelta] = {}
         self.changed: Event[Change] = Event()
         self._history = undo_stack or UndoStack()
@@ -278,7 +282,12 @@ class Document:
     def snapshot(self, **provenance: object) -> Snapshot:
         """Return what an exporter needs; later edits do not change it."""
         return Snapshot(
-            self.volume, self.labelmap.copy(), self.label_table, self.prompts, provenance
+            self.volume,
+            self.labelmap.copy(),
+            self.label_table,
+            self.prompts,
+            provenance,
+            self.annotations,
         )
 
     # -- inside --------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ class Aspect(Flag):
     LABELS = auto()
     HISTORY = auto()
     VOLUME = auto()
+    ANNOTATIONS = auto()
 
 
 @dataclass(frozen=True)

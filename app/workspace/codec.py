@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from app.core.annotations import N_POINTS, Annotation, AnnotationKind
 from app.core.errors import AppError
 from app.core.geometry import Region
 from app.core.labels import LabelInfo, LabelTable, VoxelDelta
@@ -40,11 +41,13 @@ class State:
     prompts : tuple of Prompt
     written : mapping of object id to VoxelDelta
         See `Document.written`.
+    annotations : tuple of Annotation
     """
 
     labels: LabelTable = field(default_factory=LabelTable)
     prompts: tuple[Prompt, ...] = ()
     written: Mapping[int, VoxelDelta] = field(default_factory=dict)
+    annotations: tuple[Annotation, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class StepChange:
     labels: LabelTable | None = None
     prompts: tuple[Prompt, ...] | None = None
     written: Mapping[int, VoxelDelta | None] = field(default_factory=dict)
+    annotations: tuple[Annotation, ...] | None = None
 
     @classmethod
     def between(
@@ -74,6 +78,7 @@ class StepChange:
             None if before.labels == after.labels else after.labels,
             None if before.prompts == after.prompts else after.prompts,
             written,
+            None if before.annotations == after.annotations else after.annotations,
         )
 
     def applied_to(self, state: State) -> State:
@@ -83,6 +88,7 @@ class StepChange:
             state.labels if self.labels is None else self.labels,
             state.prompts if self.prompts is None else self.prompts,
             {k: v for k, v in merged.items() if v is not None},
+            state.annotations if self.annotations is None else self.annotations,
         )
 
 
@@ -99,6 +105,10 @@ def encode_step(step: StepChange) -> bytes:
         head["labels"] = [_label_json(info) for info in step.labels]
     if step.prompts is not None:
         head["prompts"] = [_prompt_json(prompt) for prompt in step.prompts]
+    if step.annotations is not None:
+        head["annotations"] = [
+            [a.id, a.kind.value, a.axis, [list(p) for p in a.points_zyx]] for a in step.annotations
+        ]
     if step.written:
         head["written"] = [
             [object_id, None if delta is None else keep(delta)]
@@ -121,6 +131,7 @@ def decode_step(content: bytes, shape_zyx: Sequence[int]) -> StepChange:
         head, blobs = _parts(content)
         deltas = [VoxelDelta.from_bytes(blob, shape_zyx) for blob in blobs]
         labels, prompts = head.get("labels"), head.get("prompts")
+        annotations = head.get("annotations")
         written = {
             int(object_id): None if at is None else deltas[at]
             for object_id, at in head.get("written", [])
@@ -130,6 +141,7 @@ def decode_step(content: bytes, shape_zyx: Sequence[int]) -> StepChange:
             None if labels is None else LabelTable(tuple(_label(entry) for entry in labels)),
             None if prompts is None else tuple(_prompt(entry) for entry in prompts),
             written,
+            None if annotations is None else tuple(_annotation(*entry) for entry in annotations),
         )
 
     return checked(decode)
@@ -137,7 +149,8 @@ def decode_step(content: bytes, shape_zyx: Sequence[int]) -> StepChange:
 
 def encode_state(state: State) -> bytes:
     """Return a state as bytes: the step that makes it out of nothing."""
-    return encode_step(StepChange((), state.labels, state.prompts, dict(state.written)))
+    written = dict(state.written)
+    return encode_step(StepChange((), state.labels, state.prompts, written, state.annotations))
 
 
 def decode_state(content: bytes, shape_zyx: Sequence[int]) -> State:
@@ -255,6 +268,15 @@ def _prompt(entry: dict[str, Any]) -> Prompt:
         radius_mm = float(entry["radius_mm"])
         return ScribblePrompt(points, radius_mm, positive, axis, label_id, object_id)
     raise ValueError(f"kind {entry['kind']!r}")
+
+
+def _annotation(
+    annotation_id: int, kind: str, axis: int, points: Sequence[Sequence[float]]
+) -> Annotation:
+    what = AnnotationKind(kind)
+    if axis not in (0, 1, 2) or len(points) != N_POINTS[what]:
+        raise ValueError(f"an annotation with {len(points)} points along axis {axis}")
+    return Annotation(int(annotation_id), what, int(axis), tuple(_index(p) for p in points))
 
 
 def _index(values: Sequence[float]) -> tuple[float, float, float]:

@@ -22,7 +22,8 @@ logger = logging.getLogger(__name__)
 
 def state_of(document: Document) -> State:
     """Return what a document holds beside its voxels."""
-    return State(document.label_table, document.prompts, dict(document.written))
+    written = dict(document.written)
+    return State(document.label_table, document.prompts, written, document.annotations)
 
 
 class Journal:

@@ -42,8 +42,8 @@ class RestoredStep:
 
     def _enter(self, document: Document, state: State) -> Change:
         document.label_table, document.prompts = state.labels, state.prompts
-        document.written = state.written
-        change = Change(Aspect.LABELS | Aspect.PROMPTS)
+        document.written, document.annotations = state.written, state.annotations
+        change = Change(Aspect.LABELS | Aspect.PROMPTS | Aspect.ANNOTATIONS)
         for delta in self.deltas:
             change |= Change(Aspect.VOXELS, delta.region)
         return change
@@ -56,6 +56,7 @@ def restored_document(volume: Volume, work: Work, undo_stack: UndoStack) -> Docu
     labelmap = LabelMap(volume.geometry, work.labels)
     document = Document(volume, labelmap, work.state.labels, undo_stack=undo_stack)
     document.prompts, document.written = work.state.prompts, work.state.written
+    document.annotations = work.state.annotations
     if not work.is_saved:
         document.mark_unsaved()
     return document
