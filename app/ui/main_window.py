@@ -24,6 +24,7 @@ from app.session import ImageWanted, SaveReport, SeriesInfo, Session
 from app.tools import tools_in_order
 from app.ui import dialogs
 from app.ui.actions import ActionTable
+from app.ui.automatic_panel import AutomaticPanel
 from app.ui.edit_panel import EditPanel
 from app.ui.label_panel import LabelPanel
 from app.ui.leaving import Leaving
@@ -77,7 +78,10 @@ class MainWindow(QMainWindow):
         self.edit_panel = EditPanel(session, self.grid)
         segment = self._add_dock(self.tr("Segment"), "segment", self.segment_panel)
         edit = self._add_dock(self.tr("Edit mask"), "edit", self.edit_panel)
-        self.tabifyDockWidget(segment, edit)
+        self.automatic_panel = AutomaticPanel(session)
+        automatic = self._add_dock(self.tr("Automatic"), "automatic", self.automatic_panel)
+        self.tabifyDockWidget(segment, automatic)
+        self.tabifyDockWidget(automatic, edit)
         segment.raise_()
         self.status = StatusBar(session)
         self.setStatusBar(self.status)

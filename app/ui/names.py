@@ -37,5 +37,12 @@ def window_name(name: str) -> str:
     return QCoreApplication.translate("windows", name)
 
 
+def duration(seconds: float) -> str:
+    """Return a time as people say it: seconds, or minutes from a minute and a half on."""
+    if seconds < 90:
+        return _tr("{count} s").format(count=max(1, round(seconds)))
+    return _tr("{count} min").format(count=round(seconds / 60))
+
+
 def _tr(text: str) -> str:
     return QCoreApplication.translate("planes", text)

@@ -12,6 +12,7 @@ from PySide6.QtCore import QPointF, QRect, QRectF
 from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QWidget
 
+from app.automatic import AutomaticPreview
 from app.core.document import Document
 from app.core.events import Aspect, Change
 from app.session import Preview, Session
@@ -57,6 +58,7 @@ class SliceCanvas(pg.GraphicsView):
             session.document_changed.connect(self._on_document_changed),
             session.view_state.changed.connect(self._on_view_changed),
             session.preview_changed.connect(self._on_preview_changed),
+            session.automatic.preview_changed.connect(self._on_arriving),
             session.pending_changed.connect(lambda _: self.repaint_later()),
             session.scores_changed.connect(lambda _: self.repaint_later()),
         )
@@ -209,6 +211,13 @@ class SliceCanvas(pg.GraphicsView):
             self._layers.drop_previews()
         elif preview.axis == self.axis:
             self._layers.add_preview(preview.index, preview.mask, preview.label_id)
+        self.repaint_later()
+
+    def _on_arriving(self, preview: AutomaticPreview | None) -> None:
+        if preview is None:
+            self._layers.show_arriving(None, None)
+        else:
+            self._layers.show_arriving(preview.labels, preview.table)
         self.repaint_later()
 
     def repaint_later(self) -> None:

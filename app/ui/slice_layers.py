@@ -80,6 +80,7 @@ class SliceLayers(pg.GraphicsObject):
         self._outlines: list[tuple[QColor, QPainterPath]] = []
         self._previews: dict[int, tuple[np.ndarray, int]] = {}
         self._preview: _Picture | None = None
+        self._arriving: tuple[np.ndarray, LabelTable] | None = None
         self._preview_outline: list[tuple[QColor, QPainterPath]] = []
         self._colours: np.ndarray | None = None
         self._colours_of: tuple[LabelTable, float, np.dtype] | None = None
@@ -95,6 +96,7 @@ class SliceLayers(pg.GraphicsObject):
         self._document, self._frame = document, frame
         self._image = self._overlay = self._preview = None
         self._outlines, self._preview_outline, self._previews = [], [], {}
+        self._arriving = None
         self.mark(Layer.ALL)
 
     def mark(self, layers: Layer) -> None:
@@ -106,6 +108,11 @@ class SliceLayers(pg.GraphicsObject):
         self._previews[index] = (mask, label_id)
         if index == self.index:
             self.mark(Layer.PREVIEW)
+
+    def show_arriving(self, labels: np.ndarray | None, table: LabelTable | None) -> None:
+        """Show label values (z, y, x) that are not yet in the document; None hides them."""
+        self._arriving = None if labels is None or table is None else (labels, table)
+        self.mark(Layer.PREVIEW)
 
     def drop_previews(self) -> None:
         """Show no preview any more."""
@@ -176,7 +183,10 @@ class SliceLayers(pg.GraphicsObject):
     def _refresh_preview(self, document: Document, view_state: ViewState) -> None:
         self._preview, self._preview_outline = None, []
         found = self._previews.get(self.index)
-        if found is None or not view_state.overlay_visible:
+        if not view_state.overlay_visible:
+            return
+        if found is None:
+            self._refresh_arriving()
             return
         mask, label_id = found
         info = document.label_table.get(label_id)
@@ -186,6 +196,16 @@ class SliceLayers(pg.GraphicsObject):
         self._preview = _Picture.of(overlay_pixels(inside, colours))
         outlines = find_outlines(inside, np.array([False, True]))
         self._preview_outline = [(QColor(*colour), self._path(pieces)) for _, pieces in outlines]
+
+    def _refresh_arriving(self) -> None:
+        """Show what an automatic segmentation has found on this slice so far."""
+        if self._arriving is None:
+            return
+        values, table = self._arriving
+        labels = take_slice(values, self._frame_axis, self.index)
+        if labels.any():
+            colours = label_colours(table, PREVIEW_OPACITY, labels.dtype)
+            self._preview = _Picture.of(overlay_pixels(labels, colours))
 
     def _label_colours(
         self, table: LabelTable, view_state: ViewState, dtype: np.dtype

@@ -29,11 +29,11 @@ from tests.manual_runner import ManualRunner
 class Bench:
     """A window on a session whose jobs run when told."""
 
-    def __init__(self, qtbot, qapp) -> None:
+    def __init__(self, qtbot, qapp, models=bright_models) -> None:
         apply_theme(qapp)
         self.runner, self.files = ManualRunner(), ManualRunner()
-        engine = InferenceEngine(bright_models)
-        self.session = Session(self.runner, self.files, engine, bright_models, Settings())
+        self.engine = InferenceEngine(models)
+        self.session = Session(self.runner, self.files, self.engine, models, Settings())
         self.window = MainWindow(self.session)
         qtbot.addWidget(self.window, before_close_func=lambda _: self.leave())
         self.window.resize(1200, 800)
