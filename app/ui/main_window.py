@@ -183,6 +183,12 @@ class MainWindow(QMainWindow):
             for name in names:
                 bar.addAction(self.actions_table[name])
         self.addToolBar(bar)
+        # Qt's own sign for what a narrow window has no room for is dark on dark.
+        more = bar.findChild(QToolButton, "qt_toolbar_ext_button")
+        if more is not None:
+            more.setIcon(QIcon(str(resource_path("icons/more.svg"))))
+            more.setToolTip(self.tr("More tools"))
+            more.setAccessibleName(self.tr("More tools"))
 
     # -- opening and saving --------------------------------------------------------------------
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from PySide6.QtCore import Qt, QUrl, Signal
-from PySide6.QtGui import QDesktopServices
+from PySide6.QtCore import QSize, Qt, QUrl, Signal
+from PySide6.QtGui import QDesktopServices, QShowEvent
 from PySide6.QtWidgets import (
     QApplication,
     QButtonGroup,
@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
     QLabel,
     QPushButton,
     QRadioButton,
+    QScrollArea,
     QSlider,
     QSpinBox,
     QVBoxLayout,
@@ -47,7 +48,6 @@ class SettingsDialog(QDialog):
         self.session = session
         self._is_over = False
         self.setWindowTitle(self.tr("Settings"))
-        self.setMinimumWidth(520)
         self._make_widgets()
         self._lay_out()
         self._show_all()
@@ -118,8 +118,17 @@ class SettingsDialog(QDialog):
         bottom.addWidget(self.defaults_button)
         bottom.addStretch()
         bottom.addWidget(self.close_button)
+        inside = QWidget()
+        inside.setLayout(form)
+        # A small screen, or large text: the settings scroll, the buttons stay.
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(inside)
+        self._inside = inside
         layout = QVBoxLayout(self)
-        layout.addLayout(form)
+        layout.addWidget(area)
         line = QFrame()
         line.setFrameShape(QFrame.Shape.HLine)
         line.setObjectName("line")
@@ -160,6 +169,12 @@ class SettingsDialog(QDialog):
         # Half a number is not a wish.
         spin.setKeyboardTracking(False)
         return spin
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Take as much room as the settings need, as far as the screen has it."""
+        super().showEvent(event)
+        wanted = self._inside.sizeHint() + QSize(60, 110)
+        self.resize(wanted.boundedTo(self.screen().availableGeometry().size() * 0.9))
 
     # -- showing -------------------------------------------------------------------------------
 

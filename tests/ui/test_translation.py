@@ -52,7 +52,7 @@ SHOWN = {
 # Units, names of things and what stands for itself in every language.
 SAME_EVERYWHERE = re.compile(
     r"Maskwright|mm³?|cm[²³]?|ml|HU|px|MB|GB|PACS|CSV|PDF|DICOM|NIfTI|Ctrl|Shift|Esc|F\d+|"
-    r"\{[^}]*\}|W|L|P|S|A|R|I"
+    r"\{[^}]*\}|\*\.\w+|W|L|P|S|A|R|I"
 )
 # Ids in specs, not texts.
 N_ID_ARGUMENTS = {"ActionSpec": 2}
