@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "app/importing.py": {"app.core", "app.io", "app.notices", "numpy"},
     "app/timings.py": set(),
     "app/automatic_labels.py": {"app.core", "models.automatic.spec", "numpy"},
+    "app/automatic_region.py": {"app.core"},
     "app/automatic.py": {
         "app.automatic_labels",
         "app.core",
@@ -106,6 +107,8 @@ MAY_IMPORT = {
     "app/cli": {"app", "models", "resources", "numpy", "typer", "rich"},
     "app/ui": {
         "app",
+        "app.automatic",
+        "app.automatic_region",
         "app.core",
         "app.editing",
         "app.session",
