@@ -79,6 +79,8 @@ class Prompting:
     ------
     pending_changed, scores_changed : None
     preview_changed : Preview or None
+    answered : tuple of int and SegmentationResult
+        An object's mask entered the document.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Prompting:
         self.scores: dict[int, dict[int, float]] = {}
         self.pending_changed: Event[None] = Event()
         self.scores_changed: Event[None] = Event()
+        self.answered: Event[tuple[int, SegmentationResult]] = Event()
         self._runner = runner
         self._engine = engine
         self._view_state = view_state
@@ -441,6 +444,7 @@ class Prompting:
             )
             self._notices.tell("The model is unsure here. C shows another outline.")
         self.scores[waiting.object_id] = dict(result.scores)
+        self.answered.emit((waiting.object_id, result))
         self.scores_changed.emit(None)
         for sentence in result.stopped:
             self._notices.tell(sentence)

@@ -32,6 +32,7 @@ from app.notices import Message, Notices, Status
 from app.previewing import Preview
 from app.prompting import Prompting
 from app.recent import RecentFiles
+from app.review import Review
 from app.settings import Settings, user_cache_dir, user_data_dir, user_models_dir
 from app.timings import Timings
 from app.tuning import Tuning
@@ -72,6 +73,8 @@ class Session:
         The opened file or folder.
     offered_path : Path, optional
         The folder whose series were offered last.
+    review : Review
+        Which slices need a look, and which got one.
     keeper : Keeper
         Keeps every step on disk; offers work that was left by a crash or another day.
     recent : RecentFiles
@@ -120,6 +123,8 @@ class Session:
         self._prompting = Prompting(
             runner, engine, self.view_state, self._notices, settings.model_id or DEFAULT_MODEL
         )
+        self.review = Review(lambda: self.scores)
+        self._prompting.answered.connect(lambda answer: self.review.record(*answer))
         self._encoding = IdleEncoding(runner, engine, self.view_state, self._notices)
         self._encoding.device_changed.connect(self._show_device)
         # Not on the model's runner: a mask is edited while another one is carried through.
@@ -148,7 +153,7 @@ class Session:
             file_runner,
             self._notices,
             user_data_dir() / "workspaces",
-            view=lambda: view_content(self.view_state, self.model_window, self.scores),
+            view=self._view_content,
             # The image of kept work was opened already, if need be on a regular grid.
             read_image=partial(_read_image, resample=True),
             show=self._show_restored,
@@ -309,10 +314,15 @@ class Session:
         apply_view(view, self.view_state, document)
         self.model_window = window_in(view, "model_window") or restored.window
         self._prompting.scores.update(scores_in(view))
+        self.review.restore(view.get("review"))
         self.scores_changed.emit(None)
         self.source_path = restored.image_path
         self.recent.remember(restored.image_path, restored.volume, restored.window)
         self.keeper.resume(document, restored)
+
+    def _view_content(self) -> dict[str, object]:
+        content = view_content(self.view_state, self.model_window, self.scores)
+        return {**content, "review": self.review.content()}
 
     def _recent_paths(self) -> tuple[Path, ...]:
         return tuple(Path(text) for text in self.settings.recent_files)
@@ -325,6 +335,7 @@ class Session:
             self._forget_embeddings(self.document.volume.uid)
         self.document = document
         self._prompting.open(document, window)
+        self.review.open(document)
         self._mask_editing.open(document)
         self._mask_import.open(document)
         self.automatic.open(document)

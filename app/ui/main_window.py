@@ -34,6 +34,7 @@ from app.ui.menus.window_level import N_WINDOW_PRESETS
 from app.ui.message_bar import MessageBar
 from app.ui.names import window_name
 from app.ui.recovery_bar import RecoveryBar
+from app.ui.review_strip import ReviewStrip
 from app.ui.segment_panel import SegmentPanel
 from app.ui.start_page import StartPage
 from app.ui.status_bar import StatusBar
@@ -71,6 +72,8 @@ class MainWindow(QMainWindow):
         self.recovery_bar = RecoveryBar(session)
         column.addWidget(self.recovery_bar)
         column.addWidget(self.stack, 1)
+        self.review_strip = ReviewStrip(session)
+        column.addWidget(self.review_strip)
         self.setCentralWidget(middle)
         self.label_panel = LabelPanel(session)
         self.segment_panel = SegmentPanel(session)

@@ -13,7 +13,7 @@ from app.core.document import Document
 from app.core.events import Aspect, Change
 from app.session import Session
 from app.ui.names import plane_name, plane_title
-from app.ui.slice_marks import carried_ranges, doubtful, has_mask, next_doubt, prompt_ticks, runs
+from app.ui.slice_marks import carried_ranges, has_mask, prompt_ticks, runs
 from app.ui.slice_painter import PLANE_COLOURS
 from app.ui.slice_slider import SliceMarks, SliceSlider
 from app.ui.slice_view import SliceView
@@ -69,7 +69,7 @@ class PlanePanel(QWidget):
             session.document_changed.connect(self._on_document_changed),
             session.view_state.changed.connect(self._on_view_changed),
             session.pending_changed.connect(lambda _: self._timer.start()),
-            session.scores_changed.connect(lambda _: self._timer.start()),
+            session.review.changed.connect(lambda _: self._timer.start()),
         )
         self.slider.valueChanged.connect(self.view.show_slice)
         self.number.editingFinished.connect(self._on_number_entered)
@@ -90,17 +90,6 @@ class PlanePanel(QWidget):
         tip = self.tr("Show all planes") if is_maximised else self.tr("Show this plane alone")
         self._maximise.setToolTip(tip)
         self._maximise.setAccessibleName(tip)
-
-    def show_next_doubt(self) -> bool:
-        """Go to the next slice whose mask is doubtful; False if there is none."""
-        document = self.session.document
-        if document is None:
-            return False
-        self._refresh()
-        target = next_doubt(self._doubts(document) & self._has_mask, self.view.index)
-        if target is not None:
-            self.view.show_slice(target)
-        return target is not None
 
     # -- what happened: record it, refresh later ---------------------------------------------------
 
@@ -152,7 +141,7 @@ class PlanePanel(QWidget):
             self._has_mask[start:stop] = has_mask(voxels, self.axis, start, stop)
             self._unseen = (0, 0)
         prompts = (*document.prompts, *self.session.pending)
-        doubts = self._doubts(document)
+        doubts = self.session.review.doubts(self.axis, self._has_mask.size)
         self.slider.set_marks(
             SliceMarks(
                 runs(self._has_mask),
@@ -161,10 +150,6 @@ class PlanePanel(QWidget):
                 carried_ranges(prompts, document.label_table, self.axis),
             )
         )
-
-    def _doubts(self, document: Document) -> np.ndarray:
-        prompts = (*document.prompts, *self.session.pending)
-        return doubtful(prompts, self.session.scores, self.axis, self._has_mask.size)
 
     def _on_number_entered(self) -> None:
         """Go to the slice that was typed; a number too large or small means the nearest."""

@@ -8,7 +8,6 @@ import numpy as np
 
 from app.core.labels import Colour, LabelTable
 from app.core.prompts import BoxPrompt, Prompt
-from models.base import UNSURE
 
 _UNKNOWN_LABEL: Colour = (255, 255, 255)
 
@@ -30,30 +29,6 @@ def runs(flags: np.ndarray) -> tuple[tuple[int, int], ...]:
     """
     edges = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0))
     return tuple(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
-
-
-def doubtful(
-    prompts: tuple[Prompt, ...],
-    scores: Mapping[int, Mapping[int, float]],
-    axis: int,
-    n_slices: int,
-) -> np.ndarray:
-    """Return on which slices some object's mask is doubtful, (n_slices,) bool."""
-    flags = np.zeros(n_slices, bool)
-    for object_id in {p.object_id for p in prompts if p.axis == axis}:
-        for index, score in scores.get(object_id, {}).items():
-            if score < UNSURE and 0 <= index < n_slices:
-                flags[index] = True
-    return flags
-
-
-def next_doubt(flags: np.ndarray, index: int) -> int | None:
-    """Return the next true slice after ``index``, from the start again after the last."""
-    found = np.flatnonzero(flags)
-    if found.size == 0:
-        return None
-    later = found[found > index]
-    return int(later[0] if later.size else found[0])
 
 
 def slice_score(

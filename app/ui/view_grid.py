@@ -96,11 +96,6 @@ class ViewGrid(QWidget):
             target = shown[(at + 1) % len(shown)]
         target.view.setFocus(Qt.FocusReason.TabFocusReason)
 
-    def show_next_doubt(self) -> bool:
-        """Go to the next doubtful slice, in the active plane first; False if there is none."""
-        first = self.panels[self._active_axis]
-        return any(p.show_next_doubt() for p in (first, *self.panels))
-
     def set_layout(self, name: str) -> None:
         """Arrange the panes: "main" (axial large), "row", "four" (with the 3-D view) or "tall"."""
         self._layout_name = name

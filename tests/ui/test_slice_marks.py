@@ -6,7 +6,7 @@ import numpy as np
 
 from app.core.geometry import Region
 from app.core.prompts import BoxPrompt
-from app.ui.slice_marks import doubtful, has_mask, runs, slice_score
+from app.ui.slice_marks import has_mask, runs, slice_score
 
 
 def box(object_id: int, axis: int, index: int, label_id: int = 1) -> BoxPrompt:
@@ -23,13 +23,6 @@ def test_runs_of_masks_along_each_axis():
     assert runs(has_mask(labels, 0, 0, 8)) == ((2, 4), (6, 7))
     assert runs(has_mask(labels, 1, 0, 9)) == ((5, 6),)
     assert runs(has_mask(labels, 2, 5, 10)) == ((2, 3),)
-
-
-def test_doubt_is_told_on_the_plane_of_the_prompts_alone():
-    prompts = (box(4, 0, 3), box(5, 1, 3))
-    scores = {4: {3: 0.9, 5: 0.2, 40: 0.1}, 5: {6: 0.3}}
-    assert np.flatnonzero(doubtful(prompts, scores, 0, 8)).tolist() == [5]
-    assert np.flatnonzero(doubtful(prompts, scores, 1, 8)).tolist() == [6]
 
 
 def test_the_score_is_of_the_latest_object_of_the_label():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from app.session import Message
 from app.tools import tools_in_order
 from app.ui import dialogs
 from app.ui.actions import ActionSpec
@@ -34,10 +33,6 @@ def specs(window: MainWindow) -> list[ActionSpec]:
     def press_tool(*, is_alternate: bool = False) -> None:
         view = window.grid.panels[window.grid.active_axis].view
         view.press_key(is_alternate=is_alternate)
-
-    def show_next_doubt() -> None:
-        if not window.grid.show_next_doubt():
-            session.message.emit(Message(tr("No slice needs a second look.")))
 
     def take_label(number: int) -> None:
         labels = tuple(session.document.label_table) if session.document else ()
@@ -101,9 +96,7 @@ def specs(window: MainWindow) -> list[ActionSpec]:
             window.segment_panel.carry,
             is_open,
         ),
-        ActionSpec(
-            "next_doubt", "Segment", tr("Next slice to check"), "N", show_next_doubt, is_open
-        ),
+        *window.review_strip.action_specs(),
         ActionSpec("import_model", "Segment", tr("Import model…"), "", import_model),
         ActionSpec("cancel", "Segment", tr("Cancel"), "Esc", session.cancel, is_open),
     ]
