@@ -158,8 +158,10 @@ class Prompting:
         axis: int,
         radius_mm: float,
         positive: bool,
+        *,
+        step: str = "Scribble",
     ) -> None:
-        """Ask for the current object's mask with one more stroke."""
+        """Ask for the current object's mask with one more stroke; ``step`` names the undo step."""
         prompts = self._object_for_click(axis)
         stroke = ScribblePrompt(
             points_zyx,
@@ -169,7 +171,7 @@ class Prompting:
             self._view_state.active_label,
             self._require_object(),
         )
-        self._request(self._require_object(), (*prompts, stroke), "Scribble")
+        self._request(self._require_object(), (*prompts, stroke), step)
 
     def new_object_id(self) -> int:
         """Return an id that no object has, waiting ones included."""

@@ -419,9 +419,11 @@ class Session:
         axis: int,
         radius_mm: float,
         positive: bool,
+        *,
+        step: str = "Scribble",
     ) -> None:
-        """Ask for the current object's mask with one more stroke."""
-        self._prompting.place_scribble(points_zyx, axis, radius_mm, positive)
+        """Ask for the current object's mask with one more stroke; ``step`` names the undo step."""
+        self._prompting.place_scribble(points_zyx, axis, radius_mm, positive, step=step)
 
     def preview_box(self, axis: int, index: int, box_rc: tuple[int, int, int, int] | None) -> None:
         """Show the mask of a box while it is dragged; None hides it."""

@@ -308,7 +308,7 @@ def test_a_lasso_becomes_one_mask_and_one_undo_step(setup):
     lasso.release(setup.session, ToolEvent(0, corners[-1]))
     setup.runner.run_all()
     np.testing.assert_array_equal(document.labelmap.voxels[10] == 1, tube()[10] > 0)
-    assert document.undo_labels == ("Scribble (organ)",)
+    assert document.undo_labels == ("Lasso (organ)",)
     kinds = sorted(p.kind.value for p in document.prompts)
     assert kinds == ["box", "scribble", "scribble"]
 

@@ -81,8 +81,10 @@ class ToolHost(Protocol):
         axis: int,
         radius_mm: float,
         positive: bool,
+        *,
+        step: str = "Scribble",
     ) -> None:
-        """Ask for a mask."""
+        """Ask for a mask; ``step`` names the undo step."""
 
     def edit_mask(self, operation: Operation) -> None:
         """Do an operation on the active label, as one undo step, soon."""

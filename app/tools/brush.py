@@ -124,15 +124,25 @@ def _near_segment(
     """
     first, last = ends * spacing
     along = last - first
-    # One vector per axis: sums of them make the block, so that a stroke costs little.
+    # One vector per axis: sums of them make the block, and single precision halves the memory
+    # that goes through the processor, so that a large ball costs little.
     offset = [
-        grid * s - a for grid, s, a in zip(np.ogrid[region.slices], spacing, first, strict=True)
+        (grid * s - a).astype(np.float32)
+        for grid, s, a in zip(np.ogrid[region.slices], spacing, first, strict=True)
     ]
+    squared: np.ndarray = offset[0] ** 2 + offset[1] ** 2 + offset[2] ** 2
     length = float(along @ along)
     if length > 0:
-        share = np.clip(sum(o * a for o, a in zip(offset, along, strict=True)) / length, 0, 1)
-        offset = [o - share * a for o, a in zip(offset, along, strict=True)]
-    near: np.ndarray = sum(o**2 for o in offset) <= radius_mm**2
+        # With t the share of the way, 0 to 1: |o - t a|^2 = |o|^2 - t (2 o.a - t a.a).
+        steps = [o * np.float32(a) for o, a in zip(offset, along, strict=True)]
+        reached = steps[0] + steps[1] + steps[2]
+        share = np.clip(reached * np.float32(1 / length), 0, 1)
+        reached *= 2
+        reached -= share * np.float32(length)
+        reached *= share
+        squared -= reached
+    # Rounding must not leave out what lies on the rim.
+    near: np.ndarray = squared <= np.float32(radius_mm**2 * (1 + 1e-5))
     return near
 
 

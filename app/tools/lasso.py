@@ -123,7 +123,7 @@ class LassoTool(_Outline):
     ) -> None:
         kept = [*stroke[:-1:_KEEP_EVERY], stroke[-1]]
         points = tuple(_on_slice(self.axis, self.index, float(r), float(c)) for r, c in kept)
-        host.place_scribble(points, self.axis, radius_mm, is_positive)
+        host.place_scribble(points, self.axis, radius_mm, is_positive, step=self.title)
 
 
 class LassoFillTool(_Outline):

@@ -9,6 +9,7 @@ from PySide6.QtGui import QColor, QHelpEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from app.core.document import Document
+from app.core.prompts import BoxPrompt
 from app.review import Cell
 from app.session import Message, Preview, Session
 from app.ui.actions import ActionSpec
@@ -24,7 +25,7 @@ _NAME_PX = 150
 _EMPTY = QColor(38, 44, 51)
 _RUNNING = QColor(86, 108, 128)
 # From certainly wrong over the limit of doubt to certainly right.
-_RAMP = (
+_RAMP: tuple[tuple[float, QColor], ...] = (
     (0.0, QColor(196, 70, 58)),
     (UNSURE, QColor(226, 172, 66)),
     (UNSURE + 0.08, QColor(118, 146, 128)),
@@ -261,9 +262,8 @@ class ReviewStrip(QWidget):
 
     def _with_running(self, cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
         """Return cells that reach as far as what is being carried through."""
-        ranges = [
-            p.through for p in self.session.pending if getattr(p, "through", None) is not None
-        ]
+        pending = self.session.pending
+        ranges = [p.through for p in pending if isinstance(p, BoxPrompt) and p.through]
         if not ranges:
             return cells
         known = {c.index: c for c in cells}
@@ -315,9 +315,8 @@ def colour_of(confidence: float) -> QColor:
     for (low, first), (high, last) in pairwise(_RAMP):
         if confidence <= high:
             share = max(0.0, (confidence - low) / (high - low))
-            mixed = (
-                round(a + share * (b - a))
-                for a, b in zip(first.getRgb()[:3], last.getRgb()[:3], strict=True)
-            )
-            return QColor(*mixed)
+            pairs = ((first.red(), last.red()), (first.green(), last.green()))
+            red, green = (round(a + share * (b - a)) for a, b in pairs)
+            blue = round(first.blue() + share * (last.blue() - first.blue()))
+            return QColor(red, green, blue)
     return _RAMP[-1][1]

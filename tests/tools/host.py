@@ -35,7 +35,7 @@ class FakeHost:
     def __getattr__(self, name: str):
         if not name.startswith(("place_", "preview_", "edit_")):
             raise AttributeError(name)
-        return lambda *arguments: self.asked.append((name, *arguments))
+        return lambda *arguments, **options: self.asked.append((name, *arguments))
 
     @property
     def labels(self) -> np.ndarray:
