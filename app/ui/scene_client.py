@@ -19,7 +19,8 @@ from resources import resource_path
 logger = logging.getLogger(__name__)
 
 _START_LIMIT_MS = 30_000
-_END_LIMIT_MS = 1000
+# Some systems take seconds to clear up after a process with many threads.
+_END_LIMIT_MS = 5000
 # How VTK can draw without a window: with a display, with a device alone, in plain memory.
 _LINUX_WAYS: tuple[Mapping[str, str], ...] = (
     {},
@@ -54,11 +55,11 @@ class SceneClient(QObject):
     stopped = Signal()
     answered = Signal(object)
 
-    def __init__(self, parent: QObject | None = None, command: Sequence[str] | None = None) -> None:
+    def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.is_ready = False
         self.is_software = True
-        self._command = tuple(command or (sys.executable, "-m", "app.view3d.server"))
+        self._command: tuple[str, ...] = (sys.executable, "-m", "app.view3d.server")
         self._ways = _LINUX_WAYS if sys.platform == "linux" else ({},)
         # The first way that may work; ways that failed are not tried again in this run.
         self._way = 0
@@ -70,6 +71,10 @@ class SceneClient(QObject):
     @property
     def is_started(self) -> bool:
         return self._process is not None
+
+    def set_command(self, command: Sequence[str]) -> None:
+        """Start another program than the usual one."""
+        self._command = tuple(command)
 
     def start(self) -> None:
         """Start the process; `ready` or `unable` follows."""
@@ -98,9 +103,6 @@ class SceneClient(QObject):
         self._patience.stop()
         process, self._process, self.is_ready = self._process, None, False
         if process is not None:
-            process.readyReadStandardOutput.disconnect(self._on_output)
-            process.finished.disconnect(self._on_ended)
-            process.errorOccurred.disconnect(self._on_error)
             process.kill()
             process.waitForFinished(_END_LIMIT_MS)
             process.deleteLater()

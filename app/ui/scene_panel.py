@@ -61,13 +61,11 @@ class ScenePanel(QWidget):
 
     maximise_requested = Signal()
 
-    def __init__(
-        self, session: Session, client: SceneClient | None = None, parent: QWidget | None = None
-    ) -> None:
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session = session
         self.view = SceneView()
-        self.client = client or SceneClient(self)
+        self.client = SceneClient(self)
         self.feed = SceneFeed(session, self.client, self)
         self._sentence = QLabel()
         self._again = QPushButton(self.tr("Try again"))

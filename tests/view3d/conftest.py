@@ -1,4 +1,4 @@
-"""Whether anything can be drawn here."""
+"""What tests of the 3-D view share, above all whether anything can be drawn here."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.fake_model import bright_model  # noqa: F401
 
 
 @pytest.fixture(scope="session")
