@@ -24,6 +24,7 @@ from app.core.prompts import (
     in_object,
     next_object_id,
     slice_region,
+    through_of,
 )
 from app.core.tasks import JobContext, JobHandle, Runner
 from app.core.view_state import ViewState
@@ -141,7 +142,8 @@ class Prompting:
         kept = tuple(
             p for p in prompts if not (isinstance(p, BoxPrompt) and p.slice_index == index)
         )
-        box = BoxPrompt(region, axis, None, label_id, object_id)
+        # A better box on a slice from which a mask was carried: it is carried from there again.
+        box = BoxPrompt(region, axis, through_of(prompts), label_id, object_id)
         self._request(object_id, (*kept, box), "Box")
 
     def place_point(self, index_zyx: tuple[float, float, float], axis: int, positive: bool) -> None:
@@ -296,6 +298,11 @@ class Prompting:
         self._drop_pending(self._pending[-1].object_id)
         return True
 
+    @property
+    def is_carrying(self) -> bool:
+        """Whether a mask is being carried through slices."""
+        return self._stop is not None
+
     def stop_carrying(self) -> bool:
         """End a running carry-through, keeping the slices that are done; False if none runs."""
         if self._stop is None:
@@ -426,6 +433,7 @@ class Prompting:
         if waiting.prompts[0].label_id not in document.label_table:
             return  # it was deleted meanwhile
         others = tuple(p for p in document.prompts if p.object_id != waiting.object_id)
+        covered = self._with_slices_left(document, waiting, result)
         with document.group(waiting.step):
             document.do(SetPrompts(waiting.step, (*others, *waiting.prompts)))
             document.do(
@@ -435,7 +443,7 @@ class Prompting:
                     label_id=waiting.prompts[0].label_id,
                     region=result.region,
                     mask=result.mask,
-                    covered=result.covered,
+                    covered=covered,
                     draw_over=self.draw_over,
                 )
             )
@@ -452,6 +460,22 @@ class Prompting:
             self._notices.tell(sentence)
         if result.region is None:
             self._notices.tell("The model found nothing there; try a tighter box.")
+
+    def _with_slices_left(
+        self, document: Document, waiting: _Pending, result: SegmentationResult
+    ) -> Region:
+        """Return what a result speaks about, with the slices that its range no longer holds."""
+        axis, covered = result.axis, result.covered
+        before = through_of(in_object(document.prompts, waiting.object_id))
+        now = through_of(waiting.prompts)
+        if before is None or now is None:
+            return covered
+        start, stop = covered.start_zyx[axis], covered.stop_zyx[axis]
+        if before[0] < now[0]:
+            start = min(start, before[0])
+        if before[1] > now[1]:
+            stop = max(stop, before[1])
+        return covered.with_axis(axis, start, stop)
 
     def _show_partial(self, partial: _Partial, axis: int, label_id: int) -> None:
         while partial.finished:

@@ -465,6 +465,11 @@ class Session:
         """Do the last undone step again."""
         return self.document is not None and self.document.redo()
 
+    @property
+    def is_carrying(self) -> bool:
+        """Whether a mask is being carried through slices."""
+        return self._prompting.is_carrying
+
     def cancel(self, *, keep: bool = True) -> None:
         """Stop what runs; with ``keep``, a carry-through keeps the slices that are done."""
         if keep and self._prompting.stop_carrying():

@@ -118,6 +118,20 @@ def next_object_id(prompts: tuple[Prompt, ...]) -> int:
     return max((p.object_id for p in prompts), default=-1) + 1
 
 
+def latest_box(prompts: tuple[Prompt, ...], label_id: int) -> BoxPrompt | None:
+    """Return the box of a label that was placed last; None if there is none."""
+    boxes = (p for p in reversed(prompts) if isinstance(p, BoxPrompt) and p.label_id == label_id)
+    return next(boxes, None)
+
+
+def through_of(prompts: tuple[Prompt, ...]) -> tuple[int, int] | None:
+    """Return the half-open range through which an object's mask is carried, if it is."""
+    ranges = [p.through for p in prompts if isinstance(p, BoxPrompt) and p.through is not None]
+    if not ranges:
+        return None
+    return min(r[0] for r in ranges), max(r[1] for r in ranges)
+
+
 def with_object(prompt: Prompt, object_id: int) -> Prompt:
     """Return the prompt as part of another object."""
     return replace(prompt, object_id=object_id)

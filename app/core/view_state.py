@@ -25,6 +25,8 @@ class ViewState:
     overlay_visible, outline : bool
         Whether masks are shown, and whether only as outlines.
     crosshair_visible : bool
+    carry_range : tuple of 3 int, optional
+        (axis, first slice, slice after the last) through which the box in hand is to be carried.
     positive : bool
         Whether points and scribbles mark the object or the background.
 
@@ -43,6 +45,7 @@ class ViewState:
     outline: bool = True
     crosshair_visible: bool = True
     positive: bool = True
+    carry_range: tuple[int, int, int] | None = None
     changed: Event[str] = field(default_factory=Event, repr=False, compare=False)
 
     def __setattr__(self, name: str, value: object) -> None:

@@ -89,6 +89,9 @@ class ToolHost(Protocol):
     def edit_mask(self, operation: Operation) -> None:
         """Do an operation on the active label, as one undo step, soon."""
 
+    def carry_through(self, start: int, stop: int, object_id: int | None = None) -> None:
+        """Carry an object's mask through a half-open range of slices."""
+
     def preview_box(self, axis: int, index: int, box_rc: tuple[int, int, int, int] | None) -> None:
         """Show the mask of a box that is being dragged."""
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtCore import QCoreApplication, QRectF, Qt
-from PySide6.QtGui import QPainter
+from PySide6.QtGui import QColor, QPainter
 
 from app.core.document import Document
 from app.core.labels import Colour
-from app.core.prompts import Prompt
+from app.core.prompts import Prompt, latest_box
 from app.session import Session
 from app.tools import Shape
 from app.ui.slice_marks import slice_score
@@ -19,6 +19,7 @@ from app.ui.slice_painter import (
     PixelMap,
     is_on_slice,
     line_pen,
+    paint_box,
     paint_corners,
     paint_crosshair,
     paint_letters,
@@ -62,6 +63,7 @@ def paint_annotations(painter: QPainter, scene: Scene, shapes: tuple[Shape, ...]
     document = scene.session.document
     if document is not None and scene.pixels is not None:
         _paint_prompts(painter, scene, document, scene.pixels)
+        _paint_depth(painter, scene, document, scene.pixels)
         _paint_crosshair(painter, scene, scene.pixels)
         colour = _colour(document, scene.session.view_state.active_label)
         for shape in shapes:
@@ -90,6 +92,24 @@ def _paint_prompts(painter: QPainter, scene: Scene, document: Document, pixels: 
             if is_on_slice(prompt, scene.axis, scene.index) and (info is None or info.visible):
                 colour = _colour(document, prompt.label_id)
                 paint_prompt(painter, prompt, pixels, colour, is_pending=is_pending)
+
+
+def _paint_depth(painter: QPainter, scene: Scene, document: Document, pixels: PixelMap) -> None:
+    """Draw how far the box in hand reaches through the slices, while boxes are drawn."""
+    state = scene.session.view_state
+    box = latest_box((*document.prompts, *scene.session.pending), state.active_label)
+    carried = state.carry_range
+    if box is None or carried is None or box.axis == scene.axis or state.active_tool != "box":
+        return
+    start, stop = list(box.region.start_zyx), list(box.region.stop_zyx)
+    start[box.axis], stop[box.axis] = carried[1:]
+    if start[scene.axis] <= scene.index < stop[scene.axis]:
+        low, high = ((c[0] - 0.5, c[1] - 0.5, c[2] - 0.5) for c in (start, stop))
+        colour = _colour(document, box.label_id)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        area = QRectF(pixels.voxel(low), pixels.voxel(high)).normalized()
+        paint_box(painter, area, QColor(*colour), is_dashed=True)
 
 
 def _paint_crosshair(painter: QPainter, scene: Scene, pixels: PixelMap) -> None:

@@ -10,8 +10,10 @@ from PySide6.QtGui import QIntValidator
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QToolButton, QVBoxLayout, QWidget
 
 from app.core.document import Document
+from app.core.errors import AppError
 from app.core.events import Aspect, Change
-from app.session import Session
+from app.core.prompts import BoxPrompt, latest_box
+from app.session import Message, Session
 from app.ui.names import plane_name, plane_title
 from app.ui.slice_marks import carried_ranges, has_mask, prompt_ticks, runs
 from app.ui.slice_painter import PLANE_COLOURS
@@ -72,6 +74,8 @@ class PlanePanel(QWidget):
             session.review.changed.connect(lambda _: self._timer.start()),
         )
         self.slider.valueChanged.connect(self.view.show_slice)
+        self.slider.range_dragged.connect(self._on_range_dragged)
+        self.slider.range_released.connect(self._carry)
         self.number.editingFinished.connect(self._on_number_entered)
         self._maximise.clicked.connect(lambda: self.maximise_requested.emit(axis))
         self.view.maximise_requested.connect(self.maximise_requested)
@@ -122,8 +126,37 @@ class PlanePanel(QWidget):
         self._timer.start()
 
     def _on_view_changed(self, name: str) -> None:
-        if name == "cursor_zyx":
+        if name in ("cursor_zyx", "carry_range"):
             self._timer.start()
+
+    def _on_range_dragged(self, start: int, stop: int) -> None:
+        """Take the range, and show the slice at the end that moves."""
+        state = self.session.view_state
+        box = self._box()
+        if state.carry_range is None or box is None:
+            return
+        start, stop = min(start, box.slice_index), max(stop, box.slice_index + 1)
+        moved_start = start != state.carry_range[1]
+        state.carry_range = (self.axis, start, stop)
+        self.slider.set_carry_range((start, stop))
+        self.view.show_slice(start if moved_start else stop - 1)
+
+    def _carry(self) -> None:
+        """Carry the mask through the range that was dragged."""
+        carried = self.session.view_state.carry_range
+        box = self._box()
+        if carried is None or box is None:
+            return
+        try:
+            self.session.carry_through(carried[1], carried[2], box.object_id)
+        except AppError as error:
+            self.session.message.emit(Message(str(error), is_error=True))
+
+    def _box(self) -> BoxPrompt | None:
+        document, state = self.session.document, self.session.view_state
+        if document is None:
+            return None
+        return latest_box((*document.prompts, *self.session.pending), state.active_label)
 
     def _refresh(self) -> None:
         """Show the slice number and the marks as they are now."""
@@ -133,6 +166,9 @@ class PlanePanel(QWidget):
             return
         index = self.session.view_state.cursor_zyx[self.axis]
         self._set_slider(index, self.slider.maximum())
+        carried = self.session.view_state.carry_range
+        is_here = carried is not None and carried[0] == self.axis
+        self.slider.set_carry_range(carried[1:] if carried is not None and is_here else None)
         if not self.number.hasFocus():
             self.number.setText(str(index + 1))
         start, stop = self._unseen

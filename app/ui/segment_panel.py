@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 from app.core.document import Document
 from app.core.errors import AppError
 from app.core.labels import DrawOver
-from app.core.prompts import BoxPrompt
+from app.core.prompts import BoxPrompt, in_object, latest_box, through_of
 from app.session import Message, Session
 from app.ui.names import plane_name
 
@@ -43,6 +43,7 @@ class SegmentPanel(QWidget):
         self.last.setAccessibleName(self.tr("Last slice"))
         for spin in (self.first, self.last):
             spin.setMinimumWidth(72)
+            spin.valueChanged.connect(lambda _: self._on_range_typed())
         row = QHBoxLayout()
         row.addWidget(QLabel(self.tr("Slices")))
         row.addWidget(self.first)
@@ -107,6 +108,7 @@ class SegmentPanel(QWidget):
         self.all_button.setEnabled(box is not None)
         if document is None or box is None:
             self._range_of = None
+            self.session.view_state.carry_range = None
             for spin in (self.first, self.last):
                 spin.setSpecialValueText(" ")
                 spin.setRange(0, 0)
@@ -118,28 +120,64 @@ class SegmentPanel(QWidget):
                 plane=plane_name(box.axis), number=box.slice_index + 1, count=n_slices
             )
         )
-        offered_for = (box.object_id, box.axis, box.slice_index, box.through)
+        known = (*document.prompts, *self.session.pending)
+        through = through_of(in_object(known, box.object_id))
+        offered_for = (box.object_id, box.axis, box.slice_index, through)
         for spin in (self.first, self.last):
             spin.setSpecialValueText("")
             spin.setRange(1, n_slices)
         if offered_for != self._range_of:
             self._range_of = offered_for
-            low, high = box.through or (
+            low, high = through or (
                 box.slice_index - DEFAULT_REACH,
                 box.slice_index + DEFAULT_REACH + 1,
             )
-            self.first.setValue(low + 1)
-            self.last.setValue(high)
+            self.session.view_state.carry_range = (box.axis, max(0, low), min(high, n_slices))
+            self._show_range()
 
     def _latest_box(self) -> BoxPrompt | None:
         document = self.session.document
         if document is None:
             return None
         label_id = self.session.view_state.active_label
-        for prompt in reversed((*document.prompts, *self.session.pending)):
-            if isinstance(prompt, BoxPrompt) and prompt.label_id == label_id:
-                return prompt
-        return None
+        return latest_box((*document.prompts, *self.session.pending), label_id)
+
+    def start_here(self) -> None:
+        """Let the range start at the shown slice of the box's plane."""
+        self._move_end(0)
+
+    def end_here(self) -> None:
+        """Let the range end at the shown slice of the box's plane."""
+        self._move_end(1)
+
+    def _move_end(self, end: int) -> None:
+        state, box = self.session.view_state, self._latest_box()
+        if box is None or state.carry_range is None:
+            sentence = self.tr("Draw a box on one slice; its mask can then be carried.")
+            self.session.message.emit(Message(sentence))
+            return
+        axis, start, stop = state.carry_range
+        here = state.cursor_zyx[axis]
+        # The slice of the box itself always belongs to the range.
+        if end == 0:
+            start = min(here, box.slice_index)
+        else:
+            stop = max(here, box.slice_index) + 1
+        state.carry_range = (axis, start, stop)
+
+    def _on_range_typed(self) -> None:
+        state = self.session.view_state
+        if state.carry_range is not None and self.first.value() <= self.last.value():
+            state.carry_range = (state.carry_range[0], self.first.value() - 1, self.last.value())
+
+    def _show_range(self) -> None:
+        carried = self.session.view_state.carry_range
+        if carried is None:
+            return
+        for spin, value in ((self.first, carried[1] + 1), (self.last, carried[2])):
+            spin.blockSignals(True)
+            spin.setValue(value)
+            spin.blockSignals(False)
 
     def _take_all(self) -> None:
         self.first.setValue(self.first.minimum())
@@ -159,6 +197,8 @@ class SegmentPanel(QWidget):
             self.outline.setChecked(state.outline)
         elif name == "active_label":
             self.refresh()
+        elif name == "carry_range":
+            self._show_range()
 
     def _on_opacity(self, percent: int) -> None:
         self.session.view_state.overlay_opacity = percent / 100

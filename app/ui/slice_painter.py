@@ -173,7 +173,7 @@ def paint_prompt(
     painter.setBrush(Qt.BrushStyle.NoBrush)
     if isinstance(prompt, BoxPrompt):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
-        _paint_box(painter, pixels.box(*prompt.box_rc), line, is_dashed=is_pending)
+        paint_box(painter, pixels.box(*prompt.box_rc), line, is_dashed=is_pending)
     elif isinstance(prompt, PointPrompt):
         at = pixels.voxel(prompt.index_zyx)
         _paint_point(painter, at, line, prompt.positive, is_hollow=is_pending)
@@ -193,7 +193,7 @@ def paint_shape(painter: QPainter, shape: Shape, pixels: PixelMap, colour: Colou
     painter.setRenderHint(QPainter.RenderHint.Antialiasing, shape.kind != "box")
     painter.setBrush(Qt.BrushStyle.NoBrush)
     if shape.kind == "box":
-        _paint_box(painter, QRectF(points[0], points[1]).normalized(), line, is_dashed=False)
+        paint_box(painter, QRectF(points[0], points[1]).normalized(), line, is_dashed=False)
     elif shape.kind == "circle":
         radius = shape.radius_mm * pixels.px_per_mm
         for pen in (line_pen(QColor(0, 0, 0, 160), 3), line_pen(line, 1.5)):
@@ -213,7 +213,8 @@ def is_on_slice(prompt: Prompt, axis: int, index: int) -> bool:
     return prompt.slice_index == index
 
 
-def _paint_box(painter: QPainter, box: QRectF, colour: QColor, *, is_dashed: bool) -> None:
+def paint_box(painter: QPainter, box: QRectF, colour: QColor, *, is_dashed: bool) -> None:
+    """Draw a rectangle."""
     # A dark line under the coloured one keeps it visible on any tissue and any mask.
     painter.setPen(line_pen(QColor(0, 0, 0, 170), 3))
     painter.drawRect(box)

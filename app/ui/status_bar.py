@@ -23,12 +23,15 @@ class StatusBar(QStatusBar):
         self.cancel_button = QPushButton(self.tr("Cancel"))
         self.cancel_button.setToolTip(self.tr("Stop (Esc); finished slices are kept"))
         self.cancel_button.clicked.connect(lambda: session.cancel())
+        self.drop_button = QPushButton(self.tr("Drop"))
+        self.drop_button.setToolTip(self.tr("Stop and drop the finished slices (Shift+Esc)"))
+        self.drop_button.clicked.connect(lambda: session.cancel(keep=False))
         self.place = QLabel()
         self.place.setObjectName("quiet")
         self.chip = QLabel()
         self.chip.setObjectName("chip")
         self.chip.setAccessibleName(self.tr("Device"))
-        for widget in (self.activity, self.bar, self.cancel_button):
+        for widget in (self.activity, self.bar, self.cancel_button, self.drop_button):
             self.addWidget(widget)
         self.addPermanentWidget(self.place)
         self.addPermanentWidget(self.chip)
@@ -56,6 +59,9 @@ class StatusBar(QStatusBar):
         self.activity.setText(status.text)
         self.bar.setVisible(status.is_busy)
         self.cancel_button.setVisible(status.can_cancel)
+        is_carrying = status.can_cancel and self.session.is_carrying
+        self.cancel_button.setText(self.tr("Keep") if is_carrying else self.tr("Cancel"))
+        self.drop_button.setVisible(is_carrying)
         if status.fraction is None:
             self.bar.setRange(0, 0)
         else:

@@ -33,7 +33,7 @@ class FakeHost:
         self.asked: list[tuple] = []
 
     def __getattr__(self, name: str):
-        if not name.startswith(("place_", "preview_", "edit_")):
+        if not name.startswith(("place_", "preview_", "edit_", "carry_")):
             raise AttributeError(name)
         return lambda *arguments, **options: self.asked.append((name, *arguments))
 

@@ -96,9 +96,33 @@ def specs(window: MainWindow) -> list[ActionSpec]:
             window.segment_panel.carry,
             is_open,
         ),
+        ActionSpec(
+            "range_start",
+            "Segment",
+            tr("Range starts here"),
+            "Shift+Home",
+            window.segment_panel.start_here,
+            is_open,
+        ),
+        ActionSpec(
+            "range_end",
+            "Segment",
+            tr("Range ends here"),
+            "Shift+End",
+            window.segment_panel.end_here,
+            is_open,
+        ),
         *window.review_strip.action_specs(),
         ActionSpec("import_model", "Segment", tr("Import model…"), "", import_model),
         ActionSpec("cancel", "Segment", tr("Cancel"), "Esc", session.cancel, is_open),
+        ActionSpec(
+            "cancel_drop",
+            "Segment",
+            tr("Cancel and drop what is done"),
+            "Shift+Esc",
+            partial(session.cancel, keep=False),
+            is_open,
+        ),
     ]
     for number in range(9):
         entries.append(
