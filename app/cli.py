@@ -17,10 +17,11 @@ from typing import Annotated
 import typer
 
 from app import __version__
+from app.cli_auto import auto
 from app.cli_common import CANCELLED, DONE, FAULT, USAGE, exit_code, say
 from app.cli_images import convert, info, segment
 from app.cli_measure import bench, evaluate
-from app.cli_models import auto, models_app, train
+from app.cli_models import models_app, train
 from app.core.errors import AppError, Cancelled, ReadError, UsageError
 
 # `typer.BadParameter` is public; what it derives from is not, and has moved between versions.

@@ -20,7 +20,8 @@ from app.cli_common import (
     progress,
     say,
 )
-from app.core.errors import ModelUnavailableError
+from app.cli_evaluate_auto import evaluate_auto
+from app.core.errors import UsageError
 
 if TYPE_CHECKING:
     from app.evaluation.report import Figure, Summary
@@ -51,6 +52,10 @@ def evaluate(
     tables: Annotated[
         Path | None, typer.Option("--tables", metavar="MD", help="Tables for a model card.")
     ] = None,
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option(help="With auto: also a checkpoint of training, FILE.pt; may be repeated."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Measure a model beside methods that know nothing, on labelled cases."""
@@ -60,9 +65,24 @@ def evaluate(
     from models.engine import DEFAULT_MODEL
 
     if prompt == "auto":
-        raise ModelUnavailableError(
-            "No automatic model is installed; import one with `maskwright models import`."
+        for path in (out, tables):
+            if path is not None:
+                check_folder(path)
+        evaluate_auto(
+            data,
+            [name for name in (model or "").split(",") if name],
+            checkpoint or [],
+            split=split,
+            seed=seed,
+            max_cases=max_cases,
+            device=device,
+            out=out,
+            tables=tables,
+            as_json=as_json,
         )
+        return
+    if checkpoint:
+        raise UsageError("--checkpoint goes with --prompt auto.")
     plan = trial.Plan(prompt, jitter, seed, max_cases, max_slices, plane=plane)
     for path in (out, tables):
         if path is not None:

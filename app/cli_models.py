@@ -1,4 +1,4 @@
-"""Commands about networks: models, auto, train."""
+"""Commands about networks: models, train."""
 
 from __future__ import annotations
 
@@ -118,24 +118,6 @@ def remove(
         print_json({"removed": model_id})
     else:
         typer.echo(f"Removed {found.title}.")
-
-
-def auto(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", show_default=False)],
-    model: Annotated[str, typer.Option("--model", metavar="ID", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", metavar="LABELS", show_default=False)],
-    device: DeviceOption = DeviceName.AUTO,
-    as_json: JsonOption = False,
-) -> None:
-    """Segment a whole scan without prompts, with a model that can."""
-    found = installed_models().get(model)
-    if found is None:
-        raise ModelUnavailableError(
-            f"There is no model “{model}”. `maskwright models list` shows what is installed."
-        )
-    raise ModelUnavailableError(
-        f"“{found.title}” needs prompts; use `maskwright segment` with a prompts file."
-    )
 
 
 def train(

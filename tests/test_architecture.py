@@ -137,6 +137,7 @@ MAY_IMPORT = {
         "segment_anything",
         "torch",
     },
+    "models/automatic/peers.py": {"app.core", "models", "monai", "torch"},
     "models/base.py": {"app.core", "models.base", "models.cache", "models.runtime", "numpy"},
     "models/networks": {"models.networks", "segment_anything", "torch"},
     "models/training": {

@@ -32,11 +32,14 @@ class Facts:
         its own.
     has_spacing : bool
         Otherwise lengths are in pixels.
+    is_ct_bytes : bool
+        CT that was windowed for soft tissue and stored as bytes.
     """
 
     structures: Mapping[int, str] = field(default_factory=dict)
     is_stack: bool = False
     has_spacing: bool = True
+    is_ct_bytes: bool = False
 
 
 _VERTEBRAE = ("L5", "L4", "L3", "L2", "L1", "T12", "T11", "T10", "T9")
@@ -68,7 +71,7 @@ KNOWN: Mapping[str, Facts] = {
     "openkbp_hn": Facts(_numbered(_HEAD_NECK)),
     "sts_sarcoma": Facts({1: "tumour"}),
     "sunnybrook_lv2d": Facts({1: "left ventricle"}, is_stack=True, has_spacing=False),
-    "btcv2d_imis": Facts(_numbered(_BTCV), is_stack=True, has_spacing=False),
+    "btcv2d_imis": Facts(_numbered(_BTCV), is_stack=True, has_spacing=False, is_ct_bytes=True),
     "figshare_brain_tumour": Facts({1: "tumour"}, is_stack=True, has_spacing=False),
     "spider_spine2d": Facts(
         _numbered(_VERTEBRAE) | {n: f"disc or canal {n}" for n in range(10, 17)},

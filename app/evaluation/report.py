@@ -107,18 +107,18 @@ class Summary:
         )
 
 
-def summarise(rows: Sequence[Row], seed: int = 0) -> Summary:
-    """Return the figures of a trial's rows."""
+def summarise(rows: Sequence[Row], seed: int = 0, methods: Sequence[str] = METHODS) -> Summary:
+    """Return the figures of a trial's rows, by the methods that are named."""
     lines: list[Line] = []
     totals: list[Line] = []
     for step in dict.fromkeys(r.step for r in rows):
-        for method in METHODS:
+        for method in methods:
             chosen = [r for r in rows if r.step == step and r.method == method]
             if chosen:
                 structures, sets, overall = _lines(chosen, rows, seed)
                 lines += structures
                 totals += [*sets, overall]
-    own = [r for r in rows if r.method == MODEL]
+    own = [r for r in rows if r.method not in BASELINES]
     seconds = [r.seconds for r in own] or [np.nan]
     ordered = sorted(totals, key=lambda line: line.data_set == "")
     return Summary(
@@ -151,7 +151,7 @@ def csv_text(rows: Sequence[Row]) -> str:
     """Return all rows as CSV; values that are not defined stay empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([f.name for f in dataclasses.fields(Row)])
+    writer.writerow([f.name for f in dataclasses.fields(rows[0] if rows else Row)])
     for row in rows:
         writer.writerow([_cell(v) for v in dataclasses.astuple(row)])
     return text.getvalue()

@@ -136,7 +136,7 @@ def evaluate(
     """
     ctx = ctx or NullContext()
     engine.load(model_id)
-    chosen = [(d, c) for d in data_sets for c in _evenly(d.cases, plan.max_cases or len(d.cases))]
+    chosen = [(d, c) for d in data_sets for c in evenly(d.cases, plan.max_cases or len(d.cases))]
     rows: list[Row] = []
     for number, (data_set, case) in enumerate(chosen):
         ctx.report(number / len(chosen), f"{data_set.name} {case.name}")
@@ -192,7 +192,7 @@ class _Measuring:
         """Return some slices on which the structure is large enough, evenly chosen."""
         large = np.flatnonzero(self._areas(truth) >= self._plan.min_area_px).tolist()
         phase = self._random(value, -1).random()
-        return _evenly(large, self._plan.max_slices, phase)
+        return evenly(large, self._plan.max_slices, phase)
 
     def _areas(self, truth: np.ndarray) -> np.ndarray:
         others = tuple(a for a in range(3) if a != self._axis)
@@ -208,7 +208,7 @@ class _Measuring:
     ) -> Iterator[Row]:
         axis, index = self._axis, row.slice
         box = jittered_box(tight_box(truth), _rc(truth), self._plan.jitter, random)
-        spacing = _spacing(self._volume, self._data_set, without=axis)
+        spacing = spacing_of(self._volume, self._data_set, without=axis)
         volume, at = self._volume, index
         if self._data_set.facts.is_stack:
             volume, at = single_slice(volume, axis, index), 0
@@ -248,7 +248,7 @@ class _Measuring:
         on_slice = take_slice(truth, axis, index)
         random = self._random(value, index)
         box = jittered_box(tight_box(on_slice), _rc(on_slice), self._plan.jitter, random)
-        spacing = _spacing(self._volume, self._data_set)
+        spacing = spacing_of(self._volume, self._data_set)
         row = self._row(value, index, truth, 0)
         prompt = BoxPrompt(slice_region(axis, index, box), axis, through=(start, stop))
         began = time.perf_counter()
@@ -325,7 +325,7 @@ class _Measuring:
         return self._engine.run(request, NullContext())
 
 
-def _evenly(items: Sequence, n: int, phase: float = 0.5) -> Sequence:
+def evenly(items: Sequence, n: int, phase: float = 0.5) -> Sequence:
     """Return ``n`` items spread evenly over a sequence; all of them if there are no more."""
     if len(items) <= n:
         return items
@@ -336,7 +336,8 @@ def _rc(mask: np.ndarray) -> tuple[int, int]:
     return mask.shape[0], mask.shape[1]
 
 
-def _spacing(volume: Volume, data_set: DataSet, without: int | None = None) -> tuple[float, ...]:
+def spacing_of(volume: Volume, data_set: DataSet, without: int | None = None) -> tuple[float, ...]:
+    """Return the voxel size along each axis but one: mm, or 1 where it is not known."""
     spacing = volume.geometry.spacing_zyx if data_set.facts.has_spacing else (1.0, 1.0, 1.0)
     return tuple(s for a, s in enumerate(spacing) if a != without)
 

@@ -16,11 +16,15 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import IterableDataset, get_worker_info
 
+from models.automatic import grid
+from models.automatic.intensity import hounsfield_of_bytes
 from models.automatic.spec import AutomaticSpec
 from models.training.automatic_recipe import AutomaticRecipe
 from models.training.deformation import deformed, random_bend, random_matrix
 from models.training.pack import CT_TABLE, PackedCase, patient_of
 
+# Data sets whose CT was windowed for soft tissue and stored as bytes.
+CT_BYTES = frozenset({"btcv2d_imis"})
 _SLICE_SPACING = (1.0, 1.0, 1.0)
 
 
@@ -59,15 +63,14 @@ def split_cases(
 
 
 def prepared(case: PackedCase, spec: AutomaticSpec) -> PreparedScan:
-    """Return a case on the network's grid; labels by nearest neighbour."""
+    """Return a case on the network's grid, as in use; labels by nearest neighbour."""
     raw = CT_TABLE[case.image] if case.is_ct else case.image.astype(np.float32)
-    scaled = spec.intensity.scale(raw, spec.intensity.values(raw))
-    shape = grid_shape(case.image.shape, case.spacing_zyx, spec)
-    image = torch.from_numpy(scaled)[None, None]
+    if case.dataset in CT_BYTES:
+        raw = hounsfield_of_bytes(case.image)
+    image = grid.prepared(raw, case.spacing_zyx, spec)
     labels = torch.from_numpy(case.labels)[None, None].float()
-    if tuple(image.shape[2:]) != shape:
-        image = functional.interpolate(image, shape, mode="trilinear", align_corners=False)
-        labels = functional.interpolate(labels, shape, mode="nearest-exact")
+    if image.shape != case.labels.shape:
+        labels = functional.interpolate(labels, image.shape, mode="nearest-exact")
     lookup = np.zeros(256, np.uint8)
     for channel, label in enumerate(spec.labels, start=1):
         lookup[label.value] = channel
@@ -75,7 +78,7 @@ def prepared(case: PackedCase, spec: AutomaticSpec) -> PreparedScan:
     known = [True] + [
         label.value in case.known_labels or not is_partial(case) for label in spec.labels
     ]
-    picture = image[0, 0].contiguous()
+    picture = torch.from_numpy(np.ascontiguousarray(image))
     inside = picture[picture > 0.02].numpy()
     return PreparedScan(
         case.name,
@@ -89,19 +92,6 @@ def prepared(case: PackedCase, spec: AutomaticSpec) -> PreparedScan:
 def is_partial(case: PackedCase) -> bool:
     """Return whether an organ without a label in this case may still be in the picture."""
     return case.dataset == "openkbp_hn"
-
-
-def grid_shape(
-    shape: tuple[int, ...], spacing_zyx: tuple[float, float, float], spec: AutomaticSpec
-) -> tuple[int, int, int]:
-    """Return the size of a scan on the network's grid."""
-    if spec.spacing_zyx is None:
-        return shape[0], spec.tile_zyx[1], spec.tile_zyx[2]
-    sizes = [
-        max(1, round(n * mm / wanted))
-        for n, mm, wanted in zip(shape, spacing_zyx, spec.spacing_zyx, strict=True)
-    ]
-    return (sizes[0] if spec.is_volumetric else shape[0]), sizes[1], sizes[2]
 
 
 class TileStream(IterableDataset):
