@@ -13,6 +13,7 @@ import numpy as np
 
 from app import __version__
 from app.automatic import Automatic
+from app.core.annotations import Annotation
 from app.core.commands import SetLabels, add_label, change_label
 from app.core.document import Document, UndoStack
 from app.core.errors import PromptError
@@ -26,8 +27,10 @@ from app.editing.operation import Operation
 from app.encoding import IdleEncoding
 from app.exporting import SaveReport, save_result
 from app.importing import MaskImport
+from app.io.atomic import write_bytes
 from app.io.reader import SeriesInfo, read_volume, scan
 from app.mask_editing import MaskEditing
+from app.measurements import Measurements
 from app.notices import Message, Notices, Status
 from app.previewing import Preview
 from app.prompting import Prompting
@@ -77,6 +80,7 @@ class Session:
         Which slices need a look, and which got one.
     keeper : Keeper
         Keeps every step on disk; offers work that was left by a crash or another day.
+    measurements : Measurements
     recent : RecentFiles
     tuning : Tuning
     scene_source : SceneSource
@@ -132,6 +136,7 @@ class Session:
             file_runner, self.view_state, self._notices, lambda: self.draw_over
         )
         self._mask_import = MaskImport(file_runner, self._notices)
+        self.measurements = Measurements(file_runner, self._notices)
         self.recent = RecentFiles(
             file_runner, settings, self._notices, user_cache_dir() / "pictures"
         )
@@ -338,6 +343,7 @@ class Session:
         self.review.open(document)
         self._mask_editing.open(document)
         self._mask_import.open(document)
+        self.measurements.open(document)
         self.automatic.open(document)
         if document is not None:
             shape = document.volume.voxels.shape
@@ -453,6 +459,15 @@ class Session:
         """Do an operation on the active label, as one undo step, when the worker is free."""
         self._mask_editing.run(operation)
 
+    @property
+    def marks(self) -> tuple[Annotation, ...]:
+        """Lines on slices whose ends tools can move."""
+        return self.measurements.marks
+
+    def keep_mark(self, annotation: Annotation) -> None:
+        """Add a line to the document, or put it in place of the one with its id."""
+        self.measurements.keep(annotation)
+
     # -- history and cancelling ----------------------------------------------------------------
 
     def undo(self) -> bool:
@@ -477,6 +492,7 @@ class Session:
         self._prompting.drop_all()
         self._mask_editing.drop_all()
         self._mask_import.drop()
+        self.measurements.drop()
         self.automatic.stop()
         if self._open_handle is not None:
             self._open_handle.cancel()
@@ -532,6 +548,19 @@ class Session:
         self._file_runner.submit(
             lambda ctx: save_result(snapshot, path, ctx),
             key="save",
+            done=done,
+            failed=self._notices.failed("save"),
+        )
+
+    def save_text(self, path: Path, text: str) -> None:
+        """Write a text on the worker."""
+
+        def done(_: None) -> None:
+            self._notices.tell(f"Saved {path.name}.")
+
+        self._file_runner.submit(
+            lambda ctx: write_bytes(path, text.encode()),
+            key=f"text {path}",
             done=done,
             failed=self._notices.failed("save"),
         )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from app.core.labels import MAX_LABEL_ID, LabelTable
 from app.core.tasks import JobContext
-from app.evaluation.metrics import Agreement, agreement
 from app.measuring.label_measure import label_regions
+
+if TYPE_CHECKING:
+    from app.evaluation.metrics import Agreement
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,9 @@ def compare_labels(
         Surfaces that are this close count as the same.
     ctx : JobContext
     """
+    # Here, because it would add to every start of the program.
+    from app.evaluation.metrics import agreement
+
     of_one, of_other = label_regions(labels, ctx), label_regions(other, ctx)
     drawn = {*of_one, *of_other}
     listed = [info.id for info in table if info.id in drawn]

@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
-from scipy.spatial import ConvexHull
 
 from app.core.tasks import JobContext
 
@@ -77,6 +75,9 @@ def longest_diameters(
     axis : int
     ctx : JobContext
     """
+    # Here, because it would add to every start of the program.
+    from scipy import ndimage
+
     planes = np.moveaxis(mask, axis, 0)
     spacing = np.array([s for a, s in enumerate(spacing_zyx) if a != axis])
     hits = (np.asarray(planes.any(axis=a)) for a in (2, 1))
@@ -141,6 +142,8 @@ def _edge_points(piece: np.ndarray) -> np.ndarray:
 
 def _farthest(points: np.ndarray) -> np.ndarray:
     """Return the two points (2, 2) that are farthest apart, of (n, 2) points."""
+    from scipy.spatial import ConvexHull
+
     corners = points[ConvexHull(points).vertices]
     apart = ((corners[:, None] - corners[None]) ** 2).sum(axis=2)
     a, b = np.unravel_index(int(apart.argmax()), apart.shape)
@@ -149,6 +152,8 @@ def _farthest(points: np.ndarray) -> np.ndarray:
 
 def _longest_across(piece: np.ndarray, ends: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """Return the ends (2, 2) in mm of the longest line of a piece at right angles to a line."""
+    from scipy import ndimage
+
     length = float(np.linalg.norm(ends[1] - ends[0]))
     along = (ends[1] - ends[0]) / length
     side = np.array([-along[1], along[0]])

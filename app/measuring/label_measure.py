@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from app.core.geometry import Region
 from app.core.labels import LabelTable
@@ -100,6 +99,9 @@ def measure_labels(
 
 def label_regions(labels: np.ndarray, ctx: JobContext) -> dict[int, Region]:
     """Return the bounds of every label that is drawn, by its value."""
+    # Here, because it would add to every start of the program.
+    from scipy import ndimage
+
     regions: dict[int, Region] = {}
     for start in range(0, labels.shape[0], _SLAB):
         ctx.check()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from app.core.annotations import Annotation
 from app.core.document import Document
 from app.core.labels import DrawOver
 from app.core.registry import Registry
@@ -27,11 +28,14 @@ class ToolEvent:
         Voxel index under the pointer; may lie outside the volume.
     is_alternate : bool
         The right button, or Shift: erase, negative.
+    reach_mm : float
+        How near counts as a hit; follows the zoom.
     """
 
     axis: int
     position_zyx: tuple[float, float, float]
     is_alternate: bool = False
+    reach_mm: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,13 @@ class ToolHost(Protocol):
 
     def carry_through(self, start: int, stop: int, object_id: int | None = None) -> None:
         """Carry an object's mask through a half-open range of slices."""
+
+    @property
+    def marks(self) -> tuple[Annotation, ...]:
+        """Lines whose ends can be moved."""
+
+    def keep_mark(self, annotation: Annotation) -> None:
+        """Add an annotation, or replace the one with its id; one undo step."""
 
     def preview_box(self, axis: int, index: int, box_rc: tuple[int, int, int, int] | None) -> None:
         """Show the mask of a box that is being dragged."""

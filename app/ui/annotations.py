@@ -12,6 +12,7 @@ from app.core.labels import Colour
 from app.core.prompts import Prompt, latest_box
 from app.session import Session
 from app.tools import Shape
+from app.ui.measure_marks import paint_disagreement, paint_marks
 from app.ui.slice_marks import slice_score
 from app.ui.slice_painter import (
     LETTER_PX,
@@ -62,9 +63,12 @@ def paint_annotations(painter: QPainter, scene: Scene, shapes: tuple[Shape, ...]
     """Draw prompts, crosshair, what the tool is doing, letters, corners and the border."""
     document = scene.session.document
     if document is not None and scene.pixels is not None:
+        place = scene.session, scene.axis, scene.index, scene.pixels
+        paint_disagreement(painter, *place)
         _paint_prompts(painter, scene, document, scene.pixels)
         _paint_depth(painter, scene, document, scene.pixels)
         _paint_crosshair(painter, scene, scene.pixels)
+        paint_marks(painter, *place)
         colour = _colour(document, scene.session.view_state.active_label)
         for shape in shapes:
             if (shape.axis, shape.index) == (scene.axis, scene.index):

@@ -69,6 +69,17 @@ def ask_save(parent: QWidget, suggestion: Path) -> Path | None:
     return Path(name) if name else None
 
 
+def ask_save_table(parent: QWidget, suggestion: Path) -> Path | None:
+    """Return where to save a table."""
+    name, _ = QFileDialog.getSaveFileName(
+        parent, _tr("Save table"), str(suggestion), _tr("Tables") + " (*.csv)"
+    )
+    if not name:
+        return None
+    path = Path(name)
+    return path if path.suffix else path.with_suffix(".csv")
+
+
 def ask_mask(parent: QWidget, folder: str) -> Path | None:
     """Return the mask to import."""
     patterns = _tr("Masks") + f" ({_IMAGE_PATTERNS});;" + _tr("All files") + " (*)"

@@ -28,6 +28,7 @@ from app.ui.automatic_panel import AutomaticPanel
 from app.ui.edit_panel import EditPanel
 from app.ui.label_panel import LabelPanel
 from app.ui.leaving import Leaving
+from app.ui.measurement_panel import MeasurementPanel
 from app.ui.menu_titles import menu_title
 from app.ui.menus import MENUS, action_specs
 from app.ui.menus.window_level import N_WINDOW_PRESETS
@@ -44,7 +45,7 @@ from app.ui.window_memory import WindowMemory
 from resources import resource_path
 
 # These show their icon alone: the bar has no room for every name.
-HAND_TOOLS = ("brush", "flood_fill", "lasso_fill")
+HAND_TOOLS = ("brush", "flood_fill", "lasso_fill", "ruler", "angle")
 # The last is that of vnet.pytorch: vnet_model_best.pth.tar.
 WEIGHTS_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".tar")
 SAMPLE = "samples/torso_ct.nii.gz"
@@ -85,6 +86,10 @@ class MainWindow(QMainWindow):
         automatic = self._add_dock(self.tr("Automatic"), "automatic", self.automatic_panel)
         self.tabifyDockWidget(segment, automatic)
         self.tabifyDockWidget(automatic, edit)
+        self.measurement_panel = MeasurementPanel(session)
+        measure = self._add_dock(self.tr("Measure"), "measure", self.measurement_panel)
+        self.tabifyDockWidget(edit, measure)
+        measure.visibilityChanged.connect(self.measurement_panel.set_seen)
         segment.raise_()
         self.status = StatusBar(session)
         self.setStatusBar(self.status)
@@ -104,6 +109,7 @@ class MainWindow(QMainWindow):
         self.start_page.scheme_chosen.connect(lambda s: self.actions_table.run(f"mouse_{s}"))
         session.document_changed.connect(self._on_document_changed)
         session.pending_changed.connect(lambda _: self._refresh())
+        session.measurements.changed.connect(lambda _: self.actions_table.refresh())
         session.recent.changed.connect(lambda _: self.actions_table.refresh())
         session.view_state.changed.connect(self._on_view_changed)
         session.series_offered.connect(self._on_series_offered)

@@ -17,6 +17,9 @@ MIDDLE = Qt.MouseButton.MiddleButton
 
 # What Qt reports for one notch of an ordinary wheel, in eighths of a degree.
 NOTCH = 120
+# How near the pointer has to be to an end of a line.
+REACH_PX = 8
+
 # Slices per key press while Shift is held.
 SHIFT_STEP = 5
 
@@ -79,9 +82,11 @@ def tool_event(
     position_zyx: tuple[float, float, float],
     button: Qt.MouseButton,
     modifiers: Qt.KeyboardModifier,
+    px_per_mm: float = REACH_PX / 2,
 ) -> ToolEvent:
     """Return the event that tools understand."""
-    return ToolEvent(axis, position_zyx, button == RIGHT or bool(modifiers & SHIFT))
+    is_alternate = button == RIGHT or bool(modifiers & SHIFT)
+    return ToolEvent(axis, position_zyx, is_alternate, REACH_PX / px_per_mm)
 
 
 def dragged_window(window: tuple[float, float], dx_px: float, dy_px: float) -> tuple[float, float]:

@@ -61,6 +61,7 @@ class SliceCanvas(pg.GraphicsView):
             session.automatic.preview_changed.connect(self._on_arriving),
             session.pending_changed.connect(lambda _: self.repaint_later()),
             session.scores_changed.connect(lambda _: self.repaint_later()),
+            session.measurements.changed.connect(lambda _: self.repaint_later()),
         )
         self._on_document_changed(session.document)
 

@@ -19,8 +19,9 @@ from PySide6.QtWidgets import QAbstractSpinBox, QApplication, QLineEdit, QWidget
 from app.core.document import Document
 from app.core.errors import AppError
 from app.session import Message, Session
-from app.tools import Tool, ToolEvent, ToolHost
+from app.tools import TOOLS, Tool, ToolEvent, ToolHost
 from app.tools.navigate import move_cursor
+from app.tools.ruler import end_near
 from app.ui.key_pointer import RELEASES, Clicks, KeyPointer
 from app.ui.mouse import (
     CONTROL,
@@ -116,8 +117,8 @@ class SliceView(SliceCanvas):
         self._last = self._pressed_at = event.position()
         self._has_space_panned |= self._is_space_down
         if self._drag is Drag.TOOL:
-            self._dragged_tool = tool
-            self._tell(tool.press, event)
+            self._dragged_tool = self._tool_at(event)
+            self._tell(self._dragged_tool.press, event)
         self._update_pointer()
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
@@ -287,7 +288,8 @@ class SliceView(SliceCanvas):
     def _tell(self, act: Callable[[ToolHost, ToolEvent], None], event: QMouseEvent) -> None:
         """Pass an event to a tool; what it refuses becomes a message."""
         position = self.index_at(event.position())
-        self._act(act, tool_event(self.axis, position, self._button, event.modifiers()))
+        modifiers, zoom = event.modifiers(), self.px_per_mm
+        self._act(act, tool_event(self.axis, position, self._button, modifiers, zoom))
 
     def _act(self, act: Callable[[ToolHost, ToolEvent], None], event: ToolEvent) -> bool:
         """Let a tool act; False if it refused."""
@@ -313,9 +315,17 @@ class SliceView(SliceCanvas):
         resize(self.tool, steps)
         self.repaint_later()
 
+    def _tool_at(self, event: QMouseEvent) -> Tool:
+        """Return the tool in hand; ends of lines can be moved without taking up the ruler."""
+        if self.tool.id != "navigate":
+            return self.tool
+        position = self.index_at(event.position())
+        pressed = tool_event(self.axis, position, event.button(), event.modifiers(), self.px_per_mm)
+        return self.tool if end_near(self.session, pressed) is None else TOOLS.load()["ruler"]
+
     def _give_up(self) -> None:
         """End a drag as if it had not begun."""
-        tool, self._dragged_tool = self._dragged_tool, None
+        tool, self._dragged_tool = self._dragged_tool or self.tool, None
         self._drag, self._button = Drag.NONE, _NO_BUTTON
         self._keys.is_down = False
         if tool is not None:

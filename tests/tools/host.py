@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from app.core.annotations import Annotation, with_annotation
+from app.core.commands import SetAnnotations
 from app.core.document import Document
 from app.core.geometry import Geometry
 from app.core.labels import DrawOver, LabelTable
@@ -36,6 +38,15 @@ class FakeHost:
         if not name.startswith(("place_", "preview_", "edit_", "carry_")):
             raise AttributeError(name)
         return lambda *arguments, **options: self.asked.append((name, *arguments))
+
+    @property
+    def marks(self) -> tuple[Annotation, ...]:
+        return () if self.document is None else self.document.annotations
+
+    def keep_mark(self, annotation: Annotation) -> None:
+        assert self.document is not None
+        kept = with_annotation(self.document.annotations, annotation)
+        self.document.do(SetAnnotations("Mark", kept))
 
     @property
     def labels(self) -> np.ndarray:
