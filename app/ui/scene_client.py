@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, QTimer, Signal
 
@@ -19,14 +20,15 @@ from resources import resource_path
 logger = logging.getLogger(__name__)
 
 _START_LIMIT_MS = 30_000
-# Some systems take seconds to clear up after a process with many threads.
-_END_LIMIT_MS = 5000
 # How VTK can draw without a window: with a display, with a device alone, in plain memory.
 _LINUX_WAYS: tuple[Mapping[str, str], ...] = (
     {},
     {"VTK_DEFAULT_OPENGL_WINDOW": "vtkEGLRenderWindow"},
     {"VTK_DEFAULT_OPENGL_WINDOW": "vtkOSOpenGLRenderWindow"},
 )
+
+# Processes that were told to end, kept until they have.
+_ending: set[QProcess] = set()
 
 
 class SceneClient(QObject):
@@ -86,9 +88,9 @@ class SceneClient(QObject):
         self._decoder = Decoder()
         process = QProcess(self)
         process.setProcessEnvironment(_environment(self._ways[self._way]))
-        process.readyReadStandardOutput.connect(self._on_output)
-        process.finished.connect(self._on_ended)
-        process.errorOccurred.connect(self._on_error)
+        process.readyReadStandardOutput.connect(partial(self._on_output, process))
+        process.finished.connect(partial(self._on_ended, process))
+        process.errorOccurred.connect(partial(self._on_error, process))
         self._process = process
         self._patience.start()
         process.start(self._command[0], list(self._command[1:]))
@@ -103,15 +105,18 @@ class SceneClient(QObject):
         self._patience.stop()
         process, self._process, self.is_ready = self._process, None, False
         if process is not None:
+            # Some systems take seconds to clear up after so many threads: nobody waits for that.
+            process.setParent(None)
+            _ending.add(process)
+            process.finished.connect(partial(_forget, process))
             process.kill()
-            process.waitForFinished(_END_LIMIT_MS)
-            process.deleteLater()
+            if process.state() is QProcess.ProcessState.NotRunning:
+                _forget(process)
 
     # -- what the process does -----------------------------------------------------------------
 
-    def _on_output(self) -> None:
-        process = self._process
-        if process is None:
+    def _on_output(self, process: QProcess) -> None:
+        if process is not self._process:
             return
         try:
             for packet in self._decoder.feed(bytes(process.readAllStandardOutput().data())):
@@ -132,12 +137,13 @@ class SceneClient(QObject):
         else:
             self.answered.emit(packet)
 
-    def _on_ended(self) -> None:
-        self._end()
+    def _on_ended(self, process: QProcess, *_: object) -> None:
+        if process is self._process:
+            self._end()
 
-    def _on_error(self, error: QProcess.ProcessError) -> None:
+    def _on_error(self, process: QProcess, error: QProcess.ProcessError) -> None:
         # After a crash `finished` comes, too; after a start that failed it does not.
-        if error is QProcess.ProcessError.FailedToStart:
+        if process is self._process and error is QProcess.ProcessError.FailedToStart:
             self._end()
 
     def _on_late(self) -> None:
@@ -158,6 +164,11 @@ class SceneClient(QObject):
         logger.info("The 3-D view cannot draw in way %d: %s", self._way, said[-2000:])
         self._way += 1
         self.start()
+
+
+def _forget(process: QProcess, *_: object) -> None:
+    _ending.discard(process)
+    process.deleteLater()
 
 
 def _environment(changes: Mapping[str, str]) -> QProcessEnvironment:
