@@ -109,9 +109,11 @@ class SceneClient(QObject):
             process.setParent(None)
             _ending.add(process)
             process.finished.connect(partial(_forget, process))
+            process.finished.connect(process.deleteLater)
             process.kill()
             if process.state() is QProcess.ProcessState.NotRunning:
                 _forget(process)
+                process.deleteLater()
 
     # -- what the process does -----------------------------------------------------------------
 
@@ -168,7 +170,6 @@ class SceneClient(QObject):
 
 def _forget(process: QProcess, *_: object) -> None:
     _ending.discard(process)
-    process.deleteLater()
 
 
 def _environment(changes: Mapping[str, str]) -> QProcessEnvironment:
