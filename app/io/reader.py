@@ -31,6 +31,7 @@ from app.io.label_sidecar import read_sidecar, sidecar_path
 from app.io.meta_header import read_meta_header
 from app.io.nifti_header import read_nifti_header
 from app.io.nrrd_header import read_nrrd_header
+from app.io.rtstruct import is_structure_set, read_structures
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm")
 _READERS = {
@@ -221,8 +222,11 @@ def _grid_header(path: Path) -> GridHeader | None:
 def _labels_and_names(
     path: Path, like: Geometry, ctx: JobContext | None
 ) -> tuple[np.ndarray, LabelTable | None]:
-    if _is_seg(path):
-        return read_seg(path, like)
+    if _is_dicom_file(path):
+        if is_segmentation(path):
+            return read_seg(path, like)
+        if is_structure_set(path):
+            return read_structures(path, like)
     volume = read_volume(path, ctx=ctx)
     difference = grid_difference(volume.geometry, like)
     if difference:
@@ -230,9 +234,9 @@ def _labels_and_names(
     return as_labels(volume.voxels), None
 
 
-def _is_seg(path: Path) -> bool:
+def _is_dicom_file(path: Path) -> bool:
     try:
-        return path.is_file() and is_dicom(path) and is_segmentation(path)
+        return path.is_file() and is_dicom(path)
     except OSError as error:
         raise _plain(error) from error
 

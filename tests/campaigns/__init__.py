@@ -1,0 +1,1 @@
+"""Long runs against the program, each a command of its own: fuzz, kill, memory, soak."""
