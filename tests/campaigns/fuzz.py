@@ -1,8 +1,8 @@
 """Damaged files for every reader: only sentences may come out, soon, and in little memory.
 
     python -m tests.campaigns.fuzz --n 20000 --seed 0
-    python -m tests.campaigns.fuzz --n 500 --only "DICOM SEG"
-    python -m tests.campaigns.fuzz --only NIfTI --seed 0 --keep DIR    # keeps what fails
+    python -m tests.campaigns.fuzz --n 20000 --seed 0 --only DICOM     # that part of the same run
+    python -m tests.campaigns.fuzz --n 20000 --seed 0 --keep DIR       # keeps what fails
 
 Every input is read in a forked worker. It fails if anything but an `AppError` comes out, if the
 worker dies or takes more than 10 s of processor time, or if memory runs out where the whole
@@ -22,6 +22,7 @@ import time
 import traceback
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -173,9 +174,11 @@ def _work(
 
 def _had_no_memory(error: BaseException | None) -> bool:
     """Return whether a refusal comes of memory that was asked for and not there."""
-    while error is not None:
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
         if isinstance(error, MemoryError) or "bad_alloc" in str(error):
             return True
+        seen.append(error)
         error = error.__cause__ or error.__context__
     return False
 
@@ -185,6 +188,12 @@ def _status(name: str) -> int:
         if line.startswith(name + ":"):
             return int(line.split()[1]) << 10
     raise LookupError(name)
+
+
+def shared_out(n: int, weights: list[float]) -> list[int]:
+    """Return how many of n go to each; they add up to n."""
+    edges = [round(n * sum(weights[:k]) / sum(weights)) for k in range(len(weights) + 1)]
+    return [stop - start for start, stop in pairwise(edges)]
 
 
 def report(tallies: dict[str, Tally]) -> str:
@@ -223,19 +232,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Read damaged files of every kind.")
     parser.add_argument("--n", type=int, default=20_000, help="inputs in all")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default="", help="kinds whose name begins so")
+    parser.add_argument("--only", default="", help="of these, the kinds whose name begins so")
     parser.add_argument("--keep", type=Path, help="folder for the inputs that fail")
     options = parser.parse_args()
     if options.keep is not None:
         options.keep.mkdir(parents=True, exist_ok=True)
     tallies: dict[str, Tally] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        targets = [t for t in all_targets(Path(scratch)) if t.name.startswith(options.only)]
-        for position, target in enumerate(targets):
-            share = options.n // len(targets) + (position < options.n % len(targets))
+        targets = all_targets(Path(scratch))
+        shares = shared_out(options.n, [t.weight for t in targets])
+        for target, share in zip(targets, shares, strict=True):
+            if not target.name.startswith(options.only):
+                continue
             start = time.monotonic()
-            tallies[target.name] = run_target(target, share, options.seed, options.keep)
-            sys.stderr.write(f"{target.name}: {share} in {time.monotonic() - start:.0f} s\n")
+            tally = tallies[target.name] = run_target(target, share, options.seed, options.keep)
+            seconds = time.monotonic() - start
+            sys.stderr.write(
+                f"{target.name}: {share} in {seconds:.0f} s, {len(tally.failures)} failed\n"
+            )
     sys.stdout.write(report(tallies) + "\n")
     return 1 if any(t.failures for t in tallies.values()) else 0
 

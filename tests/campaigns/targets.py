@@ -6,7 +6,7 @@ import gzip
 import random
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +43,7 @@ class Target:
     read: Callable[[Path], object]
     mutations: tuple[m.Mutation, ...]
     beside: tuple[tuple[str, bytes], ...] = ()
+    weight: float = 1.0
 
 
 _PLAIN = (m.damage_bytes, m.cut, m.set_number)
@@ -186,7 +187,7 @@ def checkpoint_targets(folder: Path) -> list[Target]:
     save_file({name: value.contiguous() for name, value in state.items()}, folder / "c.safetensors")
     np.savez(folder / "d.npz", **archive())
     transunet = network()
-    return [
+    found = [
         Target("pth", ".pth", (folder / "a.pth").read_bytes(), load_checkpoint,
                (*_PLAIN, m.in_zip, m.in_zip, m.zip_bomb)),
         Target("pth, old form", ".pth", (folder / "b.pth").read_bytes(), load_checkpoint, _PLAIN),
@@ -196,6 +197,8 @@ def checkpoint_targets(folder: Path) -> list[Target]:
                lambda path: load_imagenet_npz(transunet, path),
                (*_PLAIN, m.in_zip, m.in_zip, m.zip_bomb)),
     ]  # fmt: skip
+    # Far larger than the others.
+    return [replace(target, weight=0.25) for target in found]
 
 
 def all_targets(folder: Path) -> list[Target]:

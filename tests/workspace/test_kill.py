@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,10 +41,14 @@ N_RUNS = int(os.environ.get("MASKWRIGHT_KILL_RUNS", "3"))
 @pytest.mark.parametrize("seed", range(N_RUNS))
 def test_a_killed_program_left_its_last_step_or_the_one_it_was_writing(tmp_path, seed):
     n_lines = random.Random(seed).randint(20, 150)
-    said = killed_after(n_lines, tmp_path, seed)
+    check(tmp_path, killed_after(n_lines, tmp_path, seed))
+
+
+def check(folder: Path, said: list[str]) -> int:
+    """Compare what a killed program left with what it said; return how many steps there are."""
     certain = max(n for n, line in enumerate(said) if line.startswith("is "))
     allowed = {line.split()[1] for line in said[certain:]}
-    summary = find_unfinished(tmp_path)
+    summary = find_unfinished(folder)
     assert summary is not None
     assert not summary.is_closed
     store = Store.open(summary.path)
@@ -57,3 +62,4 @@ def test_a_killed_program_left_its_last_step_or_the_one_it_was_writing(tmp_path,
     assert all(document.undo() for _ in range(n_steps))
     assert all(document.redo() for _ in range(n_steps))
     assert fingerprint(document) == before
+    return n_steps
