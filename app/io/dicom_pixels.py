@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 RLE_LOSSLESS = "1.2.840.10008.1.2.5"
+_PLAIN = ("Implicit VR Little Endian", "Explicit VR Little Endian", "Explicit VR Big Endian")
+# A compressed file of so many bytes, and this many times more, is no scan. An empty slice may be
+# packed even tighter; it may take a few MB whatever its file says.
+_MAX_RATIO = 1000
+_BLANK_BYTES = 4 << 20
 _MODALITIES = {"CT": Modality.CT, "MR": Modality.MR}
 
 
@@ -41,6 +46,7 @@ def read_series(series: Series, name: str, ctx: JobContext) -> Volume:
         return _read_resampled(series, name, ctx)
     check_size(series.info.size_xyz, 2)
     check_spacing(series.info.spacing_mm)
+    _check_content(series.slices)
     voxels = np.empty(series.geometry.shape_zyx, volume_dtype(series.slices))
     slices_kji = to_file_array(voxels, series.source_orientation)
     reader = PixelReader()
@@ -59,6 +65,7 @@ def read_series(series: Series, name: str, ctx: JobContext) -> Volume:
 
 
 def _read_resampled(series: Series, name: str, ctx: JobContext) -> Volume:
+    _check_content(series.slices)
     grid = regular_grid(series)
     reader, dtype = PixelReader(), volume_dtype(series.slices)
 
@@ -73,6 +80,32 @@ def _read_resampled(series: Series, name: str, ctx: JobContext) -> Volume:
         name=name,
         notes=(grid.note,),
     )
+
+
+def _check_content(slices: tuple[SliceHeader, ...]) -> None:
+    """Refuse files that are far too small for the pixels that they claim, before taking memory.
+
+    Raises
+    ------
+    ReadError
+    """
+    claimed: dict[Path, int] = {}
+    items = {item.path: item for item in slices}
+    for item in slices:
+        n_bytes = item.rows * item.columns * ((item.bits_stored + 7) // 8)
+        claimed[item.path] = claimed.get(item.path, 0) + n_bytes
+    for path, item in items.items():
+        n_there = path.stat().st_size
+        is_plain = item.transfer_syntax in _PLAIN
+        if not is_plain:
+            n_there = n_there * _MAX_RATIO + _BLANK_BYTES
+        if claimed[path] > n_there:
+            if is_plain:
+                PixelReader().read(item)  # says what is missing
+            raise ReadError(
+                f"A DICOM slice is incomplete: its header gives {item.columns} x {item.rows} "
+                "pixels, and the file is far too small for that. Copy or export the series again."
+            )
 
 
 def volume_dtype(slices: tuple[SliceHeader, ...]) -> np.dtype:

@@ -310,7 +310,7 @@ def choose(series: list[Series], series_uid: str | None, *, resample: bool = Fal
             for s in candidates
         )
         raise SeriesChoiceError(
-            f"There are {len(candidates)} series here; choose one of them by its id. {listing}",
+            f"There are {len(candidates)} series here; choose one of them by its id. {listing}.",
             tuple(s.info for s in series),
         )
     if not _opens(candidates[0].info, resample):

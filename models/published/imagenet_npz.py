@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -21,6 +23,15 @@ EXPECTED = (
     "The ImageNet weights of TransUNet are a file like R50+ViT-B_16.npz, for the same widths and "
     "depths as the network"
 )
+
+# What zipfile and numpy raise on damaged archives, as found by feeding them such.
+_READ_ERRORS = (
+    OSError, ValueError, EOFError, LookupError, TypeError, AttributeError, NotImplementedError,
+    OverflowError, RecursionError, RuntimeError, SyntaxError, struct.error, tokenize.TokenError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+# The published archive is not compressed at all; packing float32 weights saves little.
+_MAX_RATIO = 4
 
 
 def load_imagenet_npz(network: TransUNet, path: Path) -> None:
@@ -46,9 +57,10 @@ def load_imagenet_npz(network: TransUNet, path: Path) -> None:
             if not zipfile.is_zipfile(file):
                 raise ValueError("not an archive")
             file.seek(0)
+            _check_size(file)
             archive = np.load(file, allow_pickle=False)
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except _READ_ERRORS as error:
         raise WeightsError(f"“{Path(path).name}” cannot be read. {EXPECTED}.") from error
     found = {}
     for name, tensor in wanted.items():
@@ -66,6 +78,17 @@ def load_imagenet_npz(network: TransUNet, path: Path) -> None:
             )
         found[name] = torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32))
     network.load_state_dict(found, strict=False)
+
+
+def _check_size(file: BinaryIO) -> None:
+    """Refuse an archive that holds far more than its own size; leaves the file at its start."""
+    n_packed = file.seek(0, 2)
+    file.seek(0)
+    with zipfile.ZipFile(file) as archive:
+        n_bytes = sum(member.file_size for member in archive.infolist())
+    if n_bytes > _MAX_RATIO * n_packed + (1 << 20):
+        raise ValueError(f"{n_bytes} bytes in {n_packed}")
+    file.seek(0)
 
 
 def stretch_positions(positions: np.ndarray, n_tokens: int) -> np.ndarray:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import struct
+import subprocess
+import sys
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +17,9 @@ from pydicom.uid import RLELossless
 
 from app.core.errors import ReadError
 from app.io.reader import read_volume, scan
+from tests.conftest import REPOSITORY
 from tests.io.files import dicom_slice, nifti_bytes, write_dicom, write_image
+from tests.io.test_dicom import compressed
 from tests.phantoms import file_affine
 
 N_MUTATIONS = 120
@@ -102,3 +108,43 @@ def test_damaged_series_are_refused_with_a_sentence(tmp_path: Path):
     for altered in mutations(path.read_bytes(), seed=3, n=60):
         path.write_bytes(altered)
         assert refusal(read_volume, folder) != ""
+
+
+@pytest.mark.parametrize("compressor", ["JPEG", "JPEG2000"])
+def test_frames_that_claim_to_be_huge_are_refused_before_memory_is_taken(tmp_path, compressor):
+    # Header and frame agree on it, so only the size of the file tells.
+    dataset = compressed(dicom_slice(0, Rows=8, Columns=10), compressor, tmp_path)
+    folder = write_dicom(tmp_path / "s", [dataset])
+    (path,) = folder.iterdir()
+    good = path.read_bytes()
+    content = bytearray(good)
+    for tag in (b"\x28\x00\x10\x00US", b"\x28\x00\x11\x00US"):
+        struct.pack_into("<H", content, content.index(tag) + 8, 20000)
+    if compressor == "JPEG":
+        struct.pack_into(">HH", content, content.index(b"\xff\xc3\x00\x0b") + 5, 20000, 20000)
+    else:
+        at = content.index(b"\xff\x4f\xff\x51") + 8
+        struct.pack_into(">2I", content, at, 20000, 20000)
+        struct.pack_into(">2I", content, at + 16, 20000, 20000)
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        sentence = refusal(read_volume, path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert "20000 x 20000 pixels, and the file is far too small" in sentence
+    assert peak < 20e6
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs fork and /proc")
+def test_a_short_campaign_finds_nothing():
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.campaigns.fuzz", "--n", "150", "--seed", "1"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+
 import numpy as np
 import pytest
 import torch
@@ -175,6 +177,29 @@ def test_pickled_objects_are_not_read(tmp_path):
 
     path = tmp_path / "trap.npz"
     np.savez(path, **{"conv_root/kernel": np.array([Trap()], dtype=object)})
+    with pytest.raises(WeightsError, match="cannot be read"):
+        load_imagenet_npz(network(), path)
+
+
+def repacked(path, change, compression=zipfile.ZIP_STORED):
+    """Write an archive again with one member changed; its checksums fit."""
+    with zipfile.ZipFile(path) as old:
+        members = [(name, old.read(name)) for name in old.namelist()]
+    with zipfile.ZipFile(path, "w", compression) as new:
+        for name, content in members:
+            new.writestr(name, change(content) if name == "cls.npy" else content)
+
+
+def test_an_array_whose_header_is_damaged_is_refused(path):
+    repacked(path, lambda content: content.replace(b"(1, 1, 12), }", b"(1, 1,\0\0\0\0 }"))
+    with pytest.raises(WeightsError, match="cannot be read"):
+        load_imagenet_npz(network(), path)
+
+
+def test_an_archive_that_unpacks_to_far_more_is_refused_before_it_does(path, monkeypatch):
+    repacked(path, lambda content: content + bytes(50 << 20), zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 5 << 20
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_: pytest.fail("unpacked"))
     with pytest.raises(WeightsError, match="cannot be read"):
         load_imagenet_npz(network(), path)
 
