@@ -99,7 +99,8 @@ class Entry:
 class Summary:
     """What is known of a workspace without reading the work.
 
-    ``n_steps`` counts those in effect that are still told apart.
+    ``n_steps`` counts those in effect that are still told apart; what was undone and can be done
+    again is work, too.
     """
 
     path: Path
@@ -312,15 +313,15 @@ class Store:
         def read() -> Summary:
             row = self._db.execute(
                 "SELECT image, cursor, is_saved, is_closed, changed_at, "
-                "(SELECT COUNT(*) FROM step WHERE seq <= cursor), "
+                "(SELECT COUNT(*) FROM step WHERE seq <= cursor), (SELECT COUNT(*) FROM step), "
                 "(SELECT COUNT(*) FROM base_slice) FROM workspace"
             ).fetchone()
-            image, _, is_saved, is_closed, changed_at, n_steps, n_slices = row
+            image, _, is_saved, is_closed, changed_at, n_steps, n_stored, n_slices = row
             return Summary(
                 self.path,
                 _image(json.loads(image)),
                 int(n_steps),
-                bool(n_steps or n_slices),
+                bool(n_stored or n_slices),
                 bool(is_saved),
                 bool(is_closed),
                 datetime.fromisoformat(changed_at),

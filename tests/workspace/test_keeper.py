@@ -59,6 +59,24 @@ def test_after_a_crash_the_next_start_goes_on_exactly_there(image):
     assert not second.document.redo_labels
 
 
+def test_work_that_was_all_undone_comes_back_too_and_can_be_redone(image):
+    first = worked_on(image)
+    while first.session.undo():
+        pass
+    first.run()
+    undone = first.document.redo_labels
+    first.crash()
+
+    second = Bench()
+    second.session.look_for_unfinished()
+    second.run()
+    assert len(second.offers) == 1
+    second.session.go_on()
+    second.run()
+    assert second.document.redo_labels == undone
+    assert second.session.redo()
+
+
 def test_work_goes_on_in_the_file_that_was_recovered(image):
     first = worked_on(image)
     first.crash()
