@@ -28,6 +28,8 @@ _OFF_SLICE = 0.25
 # Crossings of contours with rows that are worked out at once.
 _CHUNK = 1 << 18
 
+Planes = dict[tuple[int, int], np.ndarray]  # (axis, slice) to a mask of that slice
+
 
 def is_structure_set(path: Path) -> bool:
     """Return whether a DICOM file is an RT structure set."""
@@ -71,7 +73,8 @@ def _read(dataset: Dataset, like: Geometry) -> tuple[np.ndarray, LabelTable]:
         int(item.ROINumber): str(item.get("ROIName") or "")
         for item in dataset.get("StructureSetROISequence") or []
     }
-    infos, planes_of = [], {}
+    infos: list[LabelInfo] = []
+    planes_of: dict[int, Planes] = {}
     for item in dataset.get("ROIContourSequence") or []:
         planes = _filled(item, like)
         if planes is None:
@@ -96,9 +99,9 @@ def _read(dataset: Dataset, like: Geometry) -> tuple[np.ndarray, LabelTable]:
     return labels, table
 
 
-def _filled(item: Dataset, like: Geometry) -> dict[tuple[int, int], np.ndarray] | None:
+def _filled(item: Dataset, like: Geometry) -> Planes | None:
     """Return masks by (axis, slice) of one structure; None if it has no closed contour."""
-    planes: dict[tuple[int, int], np.ndarray] = {}
+    planes: Planes = {}
     n_closed = 0
     for contour in item.get("ContourSequence") or []:
         kind = str(contour.get("ContourGeometricType", ""))
