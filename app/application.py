@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QApplication
 
 from app.jobs import JobRunner
 from app.session import Message, Session
-from app.settings import Settings, user_cache_dir, user_models_dir
+from app.settings import Settings, make_private_folders, user_cache_dir, user_models_dir
 from app.ui.main_window import MainWindow
 from app.ui.theme import apply_theme
 from app.ui.translation import install_translations
@@ -31,6 +31,7 @@ class Application:
         existing = QApplication.instance()
         self.qt = existing if isinstance(existing, QApplication) else QApplication(sys.argv[:1])
         self._translators = install_translations(self.qt)
+        make_private_folders()
         self.settings = Settings.load()
         apply_theme(self.qt, self.settings.font_px)
         self.runner, self.file_runner = JobRunner(), JobRunner()

@@ -149,9 +149,10 @@ def installed_models() -> Mapping[str, InstalledModel]:
 def make_engine(device: DeviceName) -> InferenceEngine:
     """Return the engine that the window uses, too."""
     from app.segmenting import TimedCache
-    from app.settings import user_cache_dir
+    from app.settings import make_private_folders, user_cache_dir
     from models.engine import InferenceEngine
 
+    make_private_folders()
     cache = TimedCache(512 << 20, folder=user_cache_dir() / "embeddings")
     return InferenceEngine(
         installed_models,

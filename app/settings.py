@@ -47,6 +47,19 @@ def user_cache_dir() -> Path:
     return _user_dir("cache", platformdirs.user_cache_dir(_APP, appauthor=False))
 
 
+def make_private_folders() -> None:
+    """Make the user's folders for this user alone: work, caches and settings lie below them.
+
+    A folder that cannot be made or changed is only logged; whoever needs it says so.
+    """
+    for folder in (user_config_dir(), user_data_dir(), user_cache_dir()):
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.chmod(0o700)
+        except OSError as error:
+            logger.info("A folder of the user cannot be made private: %s", error)
+
+
 @dataclass
 class Settings:
     """Everything that is remembered. Unknown or damaged entries of the file are left out.

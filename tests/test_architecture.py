@@ -104,6 +104,7 @@ MAY_IMPORT = {
     },
     "app/segmenting.py": {"app.core", "app.io", "models", "numpy"},
     "app/memory.py": set(),
+    "app/privacy.py": {"app.core", "app.exporting", "app.io", "pydicom"},
     "app/benchmark.py": {"app", "models", "resources", "numpy"},
     "app/application.py": {"app", "models", "PySide6", "torch"},
     "app/demo.py": {"app", "models", "resources", "numpy", "PySide6"},

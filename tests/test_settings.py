@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import stat
+import sys
 from pathlib import Path
 
 import pytest
 
-from app.settings import MAX_RECENT, Settings, settings_path
+from app.settings import (
+    MAX_RECENT,
+    Settings,
+    make_private_folders,
+    settings_path,
+    user_cache_dir,
+    user_config_dir,
+    user_data_dir,
+)
 
 
 @pytest.fixture
@@ -116,3 +126,12 @@ def test_a_folder_that_cannot_be_made_is_no_reason_to_stop(tmp_path):
     (tmp_path / "file").write_text("in the way")
     Settings().save(tmp_path / "file" / "settings.json")
     assert (tmp_path / "file").read_text() == "in the way"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders there belong to their user anyway")
+def test_nobody_else_can_look_into_the_folders_of_the_user(user_home):
+    (user_home / "cache").mkdir(mode=0o755)  # as an earlier version left it
+    make_private_folders()
+    for folder in (user_config_dir(), user_data_dir(), user_cache_dir()):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert folder.parent == user_home

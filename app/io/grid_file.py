@@ -94,7 +94,13 @@ def check_size(shape_ijk: Sequence[int], itemsize: int) -> None:
     n_bytes = itemsize
     for n in shape_ijk:
         n_bytes *= int(n)
-    if max(shape_ijk) > MAX_AXIS or n_bytes > min(MAX_BYTES, _physical_memory()):
+    if max(shape_ijk) > MAX_AXIS:
+        # Shortened: a damaged header may give hundreds of digits.
+        raise ReadError(
+            f"The file says that its image is {size[:60]} voxels; no scan is that large, so the "
+            "file is damaged."
+        )
+    if n_bytes > min(MAX_BYTES, _physical_memory()):
         raise ReadError(
             f"The file says that its image is {size} voxels ({n_bytes / 1e9:.1f} GB), "
             "more than this machine can hold. If that is its real size, crop or resample it "
