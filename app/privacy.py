@@ -1,8 +1,8 @@
 """What an export would tell about the patient, found before anything leaves.
 
 Masks, reports, meshes, prompts and label tables carry no patient data by themselves; names of
-labels and files are the user's own words and may. DICOM objects carry the patient by the standard (PS3.3
-C.7.1.1): for these there is a form without, which keeps only what links it to its scan.
+labels and files are the user's own words and may. DICOM objects carry the patient by the standard
+(PS3.3 C.7.1.1): for these there is a form without, which keeps only what links it to its scan.
 """
 
 from __future__ import annotations
