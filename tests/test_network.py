@@ -49,7 +49,7 @@ def test_a_mask_is_made_without_any_socket(tmp_path):
 
 def test_the_hook_would_have_seen_one():
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM.replace("from app.cli", "import socket\nsocket.socket()\n#")],
+        [sys.executable, "-c", PROGRAM.replace("from app", "import socket\nsocket.socket()\n#")],
         capture_output=True,
         text=True,
         check=False,
