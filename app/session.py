@@ -13,6 +13,7 @@ import numpy as np
 
 from app import __version__
 from app.automatic import Automatic
+from app.beside import Beside
 from app.core.annotations import Annotation
 from app.core.commands import SetLabels, add_label, change_label
 from app.core.document import Document, UndoStack
@@ -29,6 +30,7 @@ from app.exporting import SaveReport, save_result
 from app.importing import MaskImport
 from app.io.atomic import write_bytes
 from app.io.reader import SeriesInfo, read_volume, scan
+from app.label_editing import LabelEditing
 from app.mask_editing import MaskEditing
 from app.measurements import Measurements
 from app.notices import Message, Notices, Status
@@ -81,6 +83,10 @@ class Session:
     keeper : Keeper
         Keeps every step on disk; offers work that was left by a crash or another day.
     measurements : Measurements
+    beside : Beside
+        A second scan and an earlier label map, shown with the open scan.
+    label_editing : LabelEditing
+        Merges and splits labels.
     recent : RecentFiles
     tuning : Tuning
     scene_source : SceneSource
@@ -137,6 +143,9 @@ class Session:
         )
         self._mask_import = MaskImport(file_runner, self._notices)
         self.measurements = Measurements(file_runner, self._notices)
+        self.label_editing = LabelEditing(file_runner, self._notices)
+        # Only looked at: for that, a tilted series on a regular grid is good enough.
+        self.beside = Beside(file_runner, self._notices, partial(_read_image, resample=True))
         self.recent = RecentFiles(
             file_runner, settings, self._notices, user_cache_dir() / "pictures"
         )
@@ -344,6 +353,8 @@ class Session:
         self._mask_editing.open(document)
         self._mask_import.open(document)
         self.measurements.open(document)
+        self.beside.open(document)
+        self.label_editing.open(document)
         self.automatic.open(document)
         if document is not None:
             shape = document.volume.voxels.shape

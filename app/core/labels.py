@@ -129,6 +129,12 @@ class LabelTable:
         """Return a table that lacks one label."""
         return LabelTable(tuple(old for old in self.labels if old.id != label_id))
 
+    def with_moved(self, label_id: int, position: int) -> LabelTable:
+        """Return a table in which a label stands at another place, counted without it."""
+        moved = [info for info in self.labels if info.id == label_id]
+        rest = [info for info in self.labels if info.id != label_id]
+        return LabelTable((*rest[:position], *moved, *rest[position:]))
+
     def require_open(self, label_id: int) -> LabelInfo:
         """Return the label of a value; UsageError if there is none or its padlock is closed."""
         info = self.get(label_id)

@@ -24,6 +24,18 @@ class ViewState:
     overlay_opacity : float, 0 to 1
     overlay_visible, outline : bool
         Whether masks are shown, and whether only as outlines.
+    fill : bool
+        Whether masks are filled; an outline alone lets the image be seen.
+    colour_map : str
+        Colours of the image, one of `app.ui.colour_maps.COLOUR_MAPS`.
+    inverted : bool
+        Whether those colours run the other way.
+    slab_mm : float
+        Thickness of what is projected onto each displayed slice; 0 shows the slice itself. Models
+        and tools always work on the slice itself.
+    slab_kind : "maximum", "mean" or "minimum"
+    linked_zoom : bool
+        Whether the three planes share their zoom and what they are centred on.
     crosshair_visible : bool
     carry_range : tuple of 3 int, optional
         (axis, first slice, slice after the last) through which the box in hand is to be carried.
@@ -43,6 +55,12 @@ class ViewState:
     overlay_opacity: float = 0.45
     overlay_visible: bool = True
     outline: bool = True
+    fill: bool = True
+    colour_map: str = "grey"
+    inverted: bool = False
+    slab_mm: float = 0.0
+    slab_kind: str = "maximum"
+    linked_zoom: bool = False
     crosshair_visible: bool = True
     positive: bool = True
     carry_range: tuple[int, int, int] | None = None

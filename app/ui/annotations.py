@@ -24,6 +24,7 @@ from app.ui.slice_painter import (
     paint_corners,
     paint_crosshair,
     paint_letters,
+    paint_notice,
     paint_prompt,
     paint_scale,
     paint_score,
@@ -79,6 +80,7 @@ def paint_annotations(painter: QPainter, scene: Scene, shapes: tuple[Shape, ...]
         window = f"W {_plain(high - low)}   L {_plain((low + high) / 2)}"
         paint_corners(painter, scene.area, frame.place_text(scene.index), window)
         paint_scale(painter, scene.area, scene.pixels.px_per_mm)
+        _paint_slab(painter, scene)
         _paint_score(painter, scene, document)
     _paint_border(painter, scene)
 
@@ -140,6 +142,19 @@ def _paint_score(painter: QPainter, scene: Scene, document: Document) -> None:
         hint = _tr("unsure, please check") if is_doubtful else _tr("confidence")
         text = f"{hint} {100 * score:.0f} %"
         paint_score(painter, scene.area, text, is_doubtful=is_doubtful)
+
+
+def _paint_slab(painter: QPainter, scene: Scene) -> None:
+    """Say that a slab is shown: what is seen is not what tools and models work on."""
+    state = scene.session.view_state
+    if state.slab_mm > 0:
+        kind = {
+            "maximum": _tr("maximum"),
+            "mean": _tr("mean"),
+            "minimum": _tr("minimum"),
+        }[state.slab_kind]
+        text = _tr("{kind} of {mm} mm · tools and models use the single slice")
+        paint_notice(painter, scene.area, text.format(kind=kind, mm=f"{state.slab_mm:g}"))
 
 
 def _paint_border(painter: QPainter, scene: Scene) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QColor, QIcon, QPixmap
+import numpy as np
+from PySide6.QtCore import QCoreApplication, Qt
+from PySide6.QtGui import QAction, QColor, QIcon, QKeySequence, QPixmap
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QHBoxLayout,
-    QHeaderView,
+    QLabel,
+    QLineEdit,
+    QMenu,
     QPushButton,
-    QTableWidget,
+    QSlider,
     QTableWidgetItem,
     QVBoxLayout,
     QWidget,
@@ -23,11 +25,10 @@ from app.core.document import Document
 from app.core.errors import AppError
 from app.core.events import Aspect, Change
 from app.core.labels import LabelInfo
+from app.label_presets import LabelPreset, label_presets, with_preset
 from app.session import Message, Session
 from app.ui import dialogs
-from resources import resource_path
-
-_COLOUR, _NAME, _SHOWN, _LOCKED = range(4)
+from app.ui.label_table import COLOUR, LOCKED, NAME, SHOWN, LabelTableWidget
 
 
 class LabelPanel(QWidget):
@@ -36,34 +37,38 @@ class LabelPanel(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session = session
-        self.table = QTableWidget(0, 4)
-        self.table.setAccessibleName(self.tr("Labels"))
-        self.table.setHorizontalHeaderLabels(["", self.tr("Name"), "", ""])
-        for column, icon, tip in (
-            (_SHOWN, "eye", self.tr("Visible")),
-            (_LOCKED, "lock", self.tr("Padlock: a locked label's voxels are never changed")),
-        ):
-            title = QTableWidgetItem(QIcon(str(resource_path(f"icons/{icon}.svg"))), "")
-            title.setToolTip(tip)
-            self.table.setHorizontalHeaderItem(column, title)
-        self.table.verticalHeader().hide()
-        self.table.setShowGrid(False)
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        header = self.table.horizontalHeader()
-        header.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Stretch)
-        for column, width in ((_COLOUR, 30), (_SHOWN, 30), (_LOCKED, 30)):
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
-            self.table.setColumnWidth(column, width)
+        self.table = LabelTableWidget()
+        self.search = QLineEdit()
+        self.search.setPlaceholderText(self.tr("Search labels"))
+        self.search.setAccessibleName(self.tr("Search labels"))
+        self.search.setClearButtonEnabled(True)
+        self.opacity = QSlider(Qt.Orientation.Horizontal)
+        self.opacity.setRange(0, 100)
+        self.opacity.setPageStep(10)
+        self.opacity.setAccessibleName(self.tr("Opacity of the label"))
+        # One undo step for a drag, not one for each value on the way.
+        self.opacity.setTracking(False)
+        self.preset_button = QPushButton(self.tr("Preset"))
+        self.preset_button.setMenu(self._preset_menu())
         self.add_button = QPushButton(self.tr("Add label"))
         self.delete_button = QPushButton(self.tr("Delete"))
         buttons = QHBoxLayout()
         buttons.addWidget(self.add_button)
+        buttons.addWidget(self.preset_button)
         buttons.addWidget(self.delete_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 8)
+        layout.addWidget(self.search)
         layout.addWidget(self.table)
+        sliders = QHBoxLayout()
+        sliders.addWidget(QLabel(self.tr("Opacity")))
+        sliders.addWidget(self.opacity, 1)
+        layout.addLayout(sliders)
         layout.addLayout(buttons)
+        self._add_row_actions()
+        self.search.textChanged.connect(lambda _: self._filter())
+        self.opacity.valueChanged.connect(self._on_opacity)
+        self.table.row_dropped.connect(self._on_row_dropped)
         self.add_button.clicked.connect(lambda: self._guarded(self._add))
         self.delete_button.clicked.connect(lambda: self._guarded(self._delete))
         self.table.itemChanged.connect(self._on_item_changed)
@@ -103,15 +108,19 @@ class LabelPanel(QWidget):
             colour.setToolTip(
                 self.tr("Value {value}; click to change the colour").format(value=info.id)
             )
-            self.table.setItem(row, _COLOUR, colour)
-            self.table.setItem(row, _NAME, QTableWidgetItem(info.name))
-            for column, is_on in ((_SHOWN, info.visible), (_LOCKED, info.locked)):
+            self.table.setItem(row, COLOUR, colour)
+            name = QTableWidgetItem(info.name)
+            if info.code:
+                name.setToolTip(" ".join(info.code))
+            self.table.setItem(row, NAME, name)
+            for column, is_on in ((SHOWN, info.visible), (LOCKED, info.locked)):
                 item = QTableWidgetItem()
                 item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
                 state = Qt.CheckState.Checked if is_on else Qt.CheckState.Unchecked
                 item.setCheckState(state)
                 self.table.setItem(row, column, item)
         self._is_filling = False
+        self._filter()
         ids = [info.id for info in labels]
         if ids and self.session.view_state.active_label not in ids:
             self.session.set_active_label(ids[0])
@@ -121,13 +130,15 @@ class LabelPanel(QWidget):
         self._is_filling = True
         for row in range(self.table.rowCount()):
             if self._info_at(row).id == self.session.view_state.active_label:
-                self.table.setCurrentCell(row, _NAME)
+                if row != self.table.currentRow():
+                    self.table.setCurrentCell(row, NAME)
+                self.opacity.setValue(round(100 * self._info_at(row).opacity))
         self._is_filling = False
 
     def _info_at(self, row: int) -> LabelInfo:
         document = self.session.document
         assert document is not None
-        item = self.table.item(row, _COLOUR)
+        item = self.table.item(row, COLOUR)
         assert item is not None
         info = document.label_table.get(item.data(Qt.ItemDataRole.UserRole))
         assert info is not None
@@ -142,22 +153,22 @@ class LabelPanel(QWidget):
             return
         info = self._info_at(item.row())
         is_on = item.checkState() == Qt.CheckState.Checked
-        if item.column() == _NAME:
+        if item.column() == NAME:
             name = item.text().strip()
             if name and name != info.name:
                 self._change(replace(info, name=name), self.tr("Rename"))
             else:
                 self._fill()
-        elif item.column() == _SHOWN and is_on != info.visible:
+        elif item.column() == SHOWN and is_on != info.visible:
             self._change(
                 replace(info, visible=is_on), self.tr("Show") if is_on else self.tr("Hide")
             )
-        elif item.column() == _LOCKED and is_on != info.locked:
+        elif item.column() == LOCKED and is_on != info.locked:
             what = self.tr("Lock") if is_on else self.tr("Unlock")
             self._change(replace(info, locked=is_on), what)
 
     def _on_cell_clicked(self, row: int, column: int) -> None:
-        if column == _COLOUR:
+        if column == COLOUR:
             info = self._info_at(row)
             colour = dialogs.ask_colour(self, info.colour)
             if colour is not None and colour != info.colour:
@@ -168,7 +179,7 @@ class LabelPanel(QWidget):
 
     def _add(self) -> None:
         self.session.add_label()
-        item = self.table.item(self.table.currentRow(), _NAME)
+        item = self.table.item(self.table.currentRow(), NAME)
         if item is not None:
             self.table.editItem(item)
 
@@ -176,6 +187,87 @@ class LabelPanel(QWidget):
         document, row = self.session.document, self.table.currentRow()
         if document is not None and row >= 0 and len(document.label_table) > 1:
             document.do(DeleteLabel(self._info_at(row).id))
+
+    # -- order, opacity, presets, merging and splitting ----------------------------------------
+
+    def move_row(self, row: int, position: int) -> None:
+        """Put a label at another place of the list, counted without it."""
+        document = self.session.document
+        if document is None or not 0 <= row < self.table.rowCount():
+            return
+        position = min(max(position, 0), self.table.rowCount() - 1)
+        if position != row:
+            table = document.label_table.with_moved(self._info_at(row).id, position)
+            self.session.set_labels(table, self.tr("Move label"))
+
+    def merge_selected(self) -> None:
+        """Give the voxels of the selected labels to the active one."""
+        rows = {index.row() for index in self.table.selectionModel().selectedRows(NAME)}
+        others = [self._info_at(row).id for row in sorted(rows) if not self.table.isRowHidden(row)]
+        self.session.label_editing.merge(self.session.view_state.active_label, others)
+
+    def split_active(self) -> None:
+        """Make each piece of the active label a label."""
+        self.session.label_editing.split(self.session.view_state.active_label)
+
+    def add_preset(self, preset: LabelPreset) -> None:
+        """Add the labels of a preset."""
+        document = self.session.document
+        if document is None:
+            return
+        used = {prompt.label_id for prompt in document.prompts}
+        if not document.labelmap.is_blank:
+            used |= set().union(*(np.unique(plane).tolist() for plane in document.labelmap.voxels))
+        table = with_preset(document.label_table, preset, used)
+        if table != document.label_table:
+            self.session.set_labels(table, self.tr("Labels: {title}").format(title=preset.title))
+
+    def _preset_menu(self) -> QMenu:
+        menu = QMenu(self)
+        for preset in label_presets():
+            action = menu.addAction(QCoreApplication.translate("presets", preset.title))
+            action.triggered.connect(
+                lambda _=False, preset=preset: self._guarded(lambda: self.add_preset(preset))
+            )
+        return menu
+
+    def _add_row_actions(self) -> None:
+        """Fill the menu of the rows; its keys work while the table has the focus."""
+        for text, keys, act in (
+            (self.tr("Move up"), "Alt+Up", lambda: self._move_active(-1)),
+            (self.tr("Move down"), "Alt+Down", lambda: self._move_active(1)),
+            (self.tr("Merge selected"), "Ctrl+M", self.merge_selected),
+            (self.tr("Split into pieces"), "", self.split_active),
+            (self.tr("Delete"), "Del", self._delete),
+        ):
+            action = QAction(text, self.table)
+            action.setShortcut(QKeySequence(keys))
+            action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
+            action.triggered.connect(lambda _=False, act=act: self._guarded(act))
+            self.table.addAction(action)
+
+    def _move_active(self, step: int) -> None:
+        row = self.table.currentRow()
+        self.move_row(row, row + step)
+
+    def _on_row_dropped(self, row: int, before: int) -> None:
+        self._guarded(lambda: self.move_row(row, before - (before > row)))
+
+    def _on_opacity(self, percent: int) -> None:
+        row = self.table.currentRow()
+        if self._is_filling or row < 0:
+            return
+        info = self._info_at(row)
+        if round(100 * info.opacity) != percent:
+            self._change(replace(info, opacity=percent / 100), self.tr("Opacity of"))
+
+    def _filter(self) -> None:
+        """Show the rows whose name or code has every word that was typed."""
+        words = self.search.text().casefold().split()
+        for row in range(self.table.rowCount()):
+            info = self._info_at(row)
+            text = " ".join((info.name, *info.code)).casefold()
+            self.table.setRowHidden(row, not all(word in text for word in words))
 
     def _guarded(self, act: Callable[[], object]) -> None:
         try:

@@ -25,6 +25,7 @@ from app.tools import tools_in_order
 from app.ui import dialogs
 from app.ui.actions import ActionTable
 from app.ui.automatic_panel import AutomaticPanel
+from app.ui.display_panel import DisplayPanel
 from app.ui.edit_panel import EditPanel
 from app.ui.label_panel import LabelPanel
 from app.ui.leaving import Leaving
@@ -90,6 +91,9 @@ class MainWindow(QMainWindow):
         measure = self._add_dock(self.tr("Measure"), "measure", self.measurement_panel)
         self.tabifyDockWidget(edit, measure)
         measure.visibilityChanged.connect(self.measurement_panel.set_seen)
+        self.display_panel = DisplayPanel(session, self.grid)
+        display = self._add_dock(self.tr("Display"), "display", self.display_panel)
+        self.tabifyDockWidget(measure, display)
         segment.raise_()
         self.status = StatusBar(session)
         self.setStatusBar(self.status)
@@ -112,6 +116,8 @@ class MainWindow(QMainWindow):
         session.measurements.changed.connect(lambda _: self.actions_table.refresh())
         session.recent.changed.connect(lambda _: self.actions_table.refresh())
         session.view_state.changed.connect(self._on_view_changed)
+        session.beside.changed.connect(lambda _: self.actions_table.refresh())
+        self.grid.cine.playing_changed.connect(lambda _: self.actions_table.refresh())
         session.series_offered.connect(self._on_series_offered)
         session.saved.connect(self._on_saved)
         session.keeper.image_wanted.connect(self._on_image_wanted)
@@ -282,7 +288,7 @@ class MainWindow(QMainWindow):
         self._refresh()
 
     def _on_view_changed(self, name: str) -> None:
-        if name in ("active_tool", "positive", "crosshair_visible", "overlay_visible", "outline"):
+        if name not in ("cursor_zyx", "window", "active_label", "overlay_opacity"):
             self.actions_table.refresh()
 
     def _refresh(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pyqtgraph as pg
-from PySide6.QtCore import QPointF, QRect, QRectF
+from PySide6.QtCore import QPointF, QRect, QRectF, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QWidget
 
@@ -18,9 +18,10 @@ from app.core.events import Aspect, Change
 from app.session import Preview, Session
 from app.tools import TOOLS, Tool
 from app.ui.annotations import Scene, paint_annotations
+from app.ui.magnifier import Magnifier
 from app.ui.plane_frame import PlaneFrame, clamp
 from app.ui.slice_layers import Layer, SliceLayers
-from app.ui.slice_painter import BACKGROUND, LETTER_PX, PixelMap
+from app.ui.slice_painter import BACKGROUND, LETTER_PX, PLANE_COLOURS, PixelMap
 
 # Farthest and closest zoom: a whole slice, and one voxel, on the screen.
 MIN_SLICE_PX = 40
@@ -32,7 +33,14 @@ class SliceCanvas(pg.GraphicsView):
 
     What happens only marks what is out of date; the next paint event computes and paints it. Qt
     merges paint requests until control is back in its event loop.
+
+    Signals
+    -------
+    looked_elsewhere
+        The user zoomed or moved the slice.
     """
+
+    looked_elsewhere = Signal()
 
     def __init__(self, session: Session, axis: int, parent: QWidget | None = None) -> None:
         super().__init__(parent, background=BACKGROUND)
@@ -41,10 +49,11 @@ class SliceCanvas(pg.GraphicsView):
         self._frame: PlaneFrame | None = None
         self._is_fitted = True
         self._is_active = False
+        self.magnifier = Magnifier()
 
         self._box = pg.ViewBox(lockAspect=True, enableMouse=False, enableMenu=False)
         self._box.disableAutoRange()
-        self._layers = SliceLayers()
+        self._layers = SliceLayers(session.beside)
         self._box.addItem(self._layers, ignoreBounds=True)
         self.setCentralItem(self._box)
         self.setViewportUpdateMode(self.ViewportUpdateMode.FullViewportUpdate)
@@ -62,6 +71,7 @@ class SliceCanvas(pg.GraphicsView):
             session.pending_changed.connect(lambda _: self.repaint_later()),
             session.scores_changed.connect(lambda _: self.repaint_later()),
             session.measurements.changed.connect(lambda _: self.repaint_later()),
+            session.beside.changed.connect(self._on_beside_changed),
         )
         self._on_document_changed(session.document)
 
@@ -131,6 +141,7 @@ class SliceCanvas(pg.GraphicsView):
         wanted = min(max(now * factor, farthest), closest)
         self._is_fitted = False
         self._box.scaleBy((now / wanted, now / wanted), center=self._box.mapSceneToView(at))
+        self.looked_elsewhere.emit()
         self.repaint_later()
 
     def pan(self, moved_px: QPointF) -> None:
@@ -138,6 +149,24 @@ class SliceCanvas(pg.GraphicsView):
         self._is_fitted = False
         before, after = (self._box.mapSceneToView(p) for p in (QPointF(0, 0), moved_px))
         self._box.translateBy(x=before.x() - after.x(), y=before.y() - after.y())
+        self.looked_elsewhere.emit()
+        self.repaint_later()
+
+    @property
+    def centre_zyx(self) -> tuple[float, float, float]:
+        """The voxel index in the middle of the view."""
+        return self.index_at(QPointF(self.width() / 2, self.height() / 2))
+
+    def look_at(self, centre_zyx: tuple[float, float, float], px_per_mm: float) -> None:
+        """Put a voxel index into the middle of the view, at a zoom; tells nobody."""
+        if self._frame is None:
+            return
+        self._is_fitted = False
+        row, column = self._frame.axes_rc
+        middle = QPointF(*self._frame.to_mm(centre_zyx[row], centre_zyx[column]))
+        shown = QRectF(0, 0, max(1, self.width()) / px_per_mm, max(1, self.height()) / px_per_mm)
+        shown.moveCenter(middle)
+        self._box.setRange(shown, padding=0)
         self.repaint_later()
 
     def zoom_key(self, factor: float) -> None:
@@ -201,10 +230,14 @@ class SliceCanvas(pg.GraphicsView):
         self.repaint_later()
 
     def _on_view_changed(self, name: str) -> None:
-        if name == "window":
+        if name in {"window", "colour_map", "inverted", "slab_mm", "slab_kind"}:
             self._layers.mark(Layer.IMAGE)
-        elif name in {"overlay_opacity", "overlay_visible", "outline"}:
-            self._layers.mark(Layer.OVERLAY | Layer.PREVIEW)
+        elif name in {"overlay_opacity", "overlay_visible", "outline", "fill"}:
+            self._layers.mark(Layer.OVERLAY | Layer.PREVIEW | Layer.EARLIER)
+        self.repaint_later()
+
+    def _on_beside_changed(self, _: None) -> None:
+        self._layers.mark(Layer.SECOND | Layer.EARLIER)
         self.repaint_later()
 
     def _on_preview_changed(self, preview: Preview | None) -> None:
@@ -239,6 +272,7 @@ class SliceCanvas(pg.GraphicsView):
         area = QRectF(self.viewport().rect())
         pixels = None if self._frame is None else self._pixels(self._frame)
         scene = Scene(self.session, self.axis, self.index, area, pixels, self._is_active)
+        self.magnifier.paint(painter, self._layers, PLANE_COLOURS[self.axis])
         paint_annotations(painter, scene, self.tool.shapes())
 
     def _pixels(self, frame: PlaneFrame) -> PixelMap:

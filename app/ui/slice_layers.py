@@ -1,4 +1,7 @@
-"""The picture of one slice: grey image, masks, preview, outlines. Computes only what changed."""
+"""The picture of one slice: image, second scan, masks, preview, outlines.
+
+Computes only what changed.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,14 @@ import pyqtgraph as pg
 from PySide6.QtCore import QRectF
 from PySide6.QtGui import QColor, QImage, QPainter, QPainterPath
 
+from app.beside import Beside
 from app.core.document import Document
 from app.core.labels import LabelTable
 from app.core.view_state import ViewState
 from app.core.volume import take_slice
+from app.ui.colour_maps import colour_table
 from app.ui.plane_frame import PlaneFrame
+from app.ui.slab import project, slab_range
 from app.ui.slice_image import (
     Outlines,
     find_outlines,
@@ -38,7 +44,9 @@ class Layer(Flag):
     IMAGE = auto()
     OVERLAY = auto()
     PREVIEW = auto()
-    ALL = IMAGE | OVERLAY | PREVIEW
+    SECOND = auto()
+    EARLIER = auto()
+    ALL = IMAGE | OVERLAY | PREVIEW | SECOND | EARLIER
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +77,11 @@ class SliceLayers(pg.GraphicsObject):
         The slice that is shown.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, beside: Beside) -> None:
         super().__init__()
+        self._beside = beside
+        self._second: _Picture | None = None
+        self._earlier_outlines: list[tuple[QColor, QPainterPath]] = []
         self.index = 0
         self._frame: PlaneFrame | None = None
         self._document: Document | None = None
@@ -94,8 +105,9 @@ class SliceLayers(pg.GraphicsObject):
         """Show another document, or nothing."""
         self.prepareGeometryChange()
         self._document, self._frame = document, frame
-        self._image = self._overlay = self._preview = None
+        self._image = self._overlay = self._preview = self._second = None
         self._outlines, self._preview_outline, self._previews = [], [], {}
+        self._earlier_outlines = []
         self._arriving = None
         self.mark(Layer.ALL)
 
@@ -129,8 +141,11 @@ class SliceLayers(pg.GraphicsObject):
         if self._document is None:
             return
         if Layer.IMAGE in stale:
-            pixels = self._document.volume.slice_at(self._frame_axis, index)
-            self._image = _Picture.of(grey_levels(pixels, view_state.window))
+            self._refresh_image(self._document, view_state)
+        if Layer.SECOND in stale:
+            self._refresh_second()
+        if Layer.EARLIER in stale:
+            self._refresh_earlier(view_state)
         if Layer.OVERLAY in stale:
             self._refresh_overlay(self._document, view_state)
         if Layer.PREVIEW in stale:
@@ -148,6 +163,8 @@ class SliceLayers(pg.GraphicsObject):
             # Intensities are samples of something smooth; labels are exactly their voxels.
             painter.setRenderHint(hints.SmoothPixmapTransform, True)
             painter.drawImage(area, self._image.image)
+            if self._second is not None:
+                painter.drawImage(area, self._second.image)
         painter.setRenderHint(hints.SmoothPixmapTransform, False)
         for picture in (self._overlay, self._preview):
             if picture is not None:
@@ -156,7 +173,7 @@ class SliceLayers(pg.GraphicsObject):
         for colour, path in self._outlines:
             painter.setPen(line_pen(colour, OUTLINE_PX))
             painter.drawPath(path)
-        for colour, path in self._preview_outline:
+        for colour, path in (*self._preview_outline, *self._earlier_outlines):
             painter.setPen(line_pen(colour, OUTLINE_PX, is_dashed=True))
             painter.drawPath(path)
 
@@ -167,6 +184,39 @@ class SliceLayers(pg.GraphicsObject):
         assert self._frame is not None
         return self._frame.axis
 
+    def _refresh_image(self, document: Document, view_state: ViewState) -> None:
+        axis, voxels = self._frame_axis, document.volume.voxels
+        spacing = document.volume.geometry.spacing_zyx[axis]
+        start, stop = slab_range(self.index, voxels.shape[axis], spacing, view_state.slab_mm)
+        pixels = project(voxels, axis, start, stop, view_state.slab_kind)
+        levels = grey_levels(pixels, view_state.window)
+        if view_state.colour_map != "grey" or view_state.inverted:
+            table = colour_table(view_state.colour_map, inverted=view_state.inverted)
+            levels = overlay_pixels(levels, table)
+        self._image = _Picture.of(levels)
+
+    def _refresh_second(self) -> None:
+        self._second = None
+        second = self._beside.second
+        pixels = self._beside.second_slice(self._frame_axis, self.index)
+        if second is None or pixels is None:
+            return
+        is_outside = np.isnan(pixels)
+        pixels[is_outside] = second.window[0]
+        table = colour_table(second.colour_map, opacity=second.opacity)
+        colours = overlay_pixels(grey_levels(pixels, second.window), table)
+        colours[is_outside] = 0
+        self._second = _Picture.of(colours)
+
+    def _refresh_earlier(self, view_state: ViewState) -> None:
+        self._earlier_outlines = []
+        earlier = self._beside.earlier
+        if earlier is None or not view_state.overlay_visible:
+            return
+        labels = np.ascontiguousarray(take_slice(earlier.labels, self._frame_axis, self.index))
+        outlines = find_outlines(labels, shown_labels(earlier.table, labels.dtype))
+        self._earlier_outlines = self._paths(outlines, earlier.table)
+
     def _refresh_overlay(self, document: Document, view_state: ViewState) -> None:
         self._overlay, self._outlines = None, []
         labels = take_slice(document.labelmap.voxels, self._frame_axis, self.index)
@@ -174,8 +224,9 @@ class SliceLayers(pg.GraphicsObject):
             return
         labels = np.ascontiguousarray(labels)
         table = document.label_table
-        colours = self._label_colours(table, view_state, labels.dtype)
-        self._overlay = _Picture.of(overlay_pixels(labels, colours))
+        if view_state.fill:
+            colours = self._label_colours(table, view_state, labels.dtype)
+            self._overlay = _Picture.of(overlay_pixels(labels, colours))
         if view_state.outline:
             outlines = find_outlines(labels, shown_labels(table, labels.dtype))
             self._outlines = self._paths(outlines, table)

@@ -125,6 +125,14 @@ def paint_corners(painter: QPainter, area: QRectF, upper_left: str, lower_left: 
     paint_text(painter, inner, lower_left, left | Qt.AlignmentFlag.AlignBottom, MUTED)
 
 
+def paint_notice(painter: QPainter, area: QRectF, text: str) -> None:
+    """Draw a sentence above the lower left corner, to be seen."""
+    painter.setFont(_font(painter, 12))
+    inner = area.adjusted(MARGIN_PX, 6, -MARGIN_PX, -24)
+    flags = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom
+    paint_text(painter, inner, text, flags, DOUBTFUL)
+
+
 def paint_score(painter: QPainter, area: QRectF, text: str, *, is_doubtful: bool) -> None:
     """Draw how sure the model is in the upper right corner, louder where it is not."""
     painter.setFont(_font(painter, 12))

@@ -39,6 +39,8 @@ from app.ui.mouse import (
 from app.ui.slice_canvas import SliceCanvas
 
 ZOOM_STEP = 1.15
+# Held, it puts a magnifying glass under the pointer.
+MAGNIFY_KEY = Qt.Key.Key_Z
 # V held for longer shows or hides the masks for as long as it is held.
 PEEK_MS = 350
 PEEK_KEY = "V"
@@ -128,6 +130,8 @@ class SliceView(SliceCanvas):
             return
         at = event.position()
         moved, self._last = at - self._last, at
+        if self.magnifier.at is not None:
+            self._magnify(at)
         if self._dragged_tool is not None and not self._keys.is_down:
             self._tell(self._dragged_tool.drag, event)
         elif self._drag is Drag.PAN:
@@ -194,6 +198,7 @@ class SliceView(SliceCanvas):
             if (
                 event.key() == Qt.Key.Key_Space
                 or self._is_peek(event)
+                or _is_magnify(event)
                 or (event.key() == Qt.Key.Key_Escape and is_dragging)
                 or (event.key() in RELEASES and self._keys.is_down)
                 or self._keys.moves(event.key(), event.modifiers())
@@ -225,6 +230,9 @@ class SliceView(SliceCanvas):
             if not event.isAutoRepeat():
                 self._is_space_down, self._has_space_panned = True, False
                 self._update_pointer()
+        elif _is_magnify(event):
+            if not event.isAutoRepeat():
+                self._magnify(self._last)
         elif self._is_peek(event):
             if not event.isAutoRepeat():
                 self._flip_masks()
@@ -233,7 +241,12 @@ class SliceView(SliceCanvas):
             event.ignore()
 
     def keyReleaseEvent(self, event: QKeyEvent) -> None:
-        """End panning or peeking; a Space that did not pan accepts the current object."""
+        """End panning, peeking or magnifying; a Space that did not pan accepts the object."""
+        if event.key() == MAGNIFY_KEY and self.magnifier.at is not None:
+            event.accept()
+            if not event.isAutoRepeat():
+                self._magnify(None)
+            return
         if self._is_peek(event) and self._peek.isValid() and not event.isAutoRepeat():
             event.accept()
             if self._peek.elapsed() >= PEEK_MS:
@@ -281,6 +294,7 @@ class SliceView(SliceCanvas):
         """Forget a held key: its release will go elsewhere."""
         super().focusOutEvent(event)
         self._is_space_down = False
+        self._magnify(None)
         self._update_pointer()
 
     # -- inside --------------------------------------------------------------------------------
@@ -306,6 +320,10 @@ class SliceView(SliceCanvas):
         """Return whether a key shows and hides the masks: held, only for as long as it is."""
         keys = self.session.settings.shortcuts.get("show_mask", PEEK_KEY)
         return QKeySequence(event.keyCombination()) in [QKeySequence(k) for k in keys.split("|")]
+
+    def _magnify(self, at: QPointF | None) -> None:
+        self.magnifier.at = at
+        self.repaint_later()
 
     def _flip_masks(self) -> None:
         state = self.session.view_state
@@ -364,3 +382,7 @@ class SliceView(SliceCanvas):
                 int(document.labelmap.voxels[z, y, x]),
             )
         )
+
+
+def _is_magnify(event: QKeyEvent) -> bool:
+    return event.key() == MAGNIFY_KEY and not event.modifiers()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QGridLayout, QWidget
 
 from app.core.prompts import AXIAL, CORONAL, SAGITTAL
 from app.session import Session
+from app.ui.cine import Cine
 from app.ui.plane_panel import PlanePanel
 from app.ui.scene_panel import ScenePanel
 
@@ -33,6 +36,8 @@ class ViewGrid(QWidget):
     ----------
     panels : tuple of PlanePanel
         By axis.
+    cine : Cine
+        Plays the slices of the active plane.
     scene : ScenePanel
         Starts nothing before it is first seen.
 
@@ -51,6 +56,8 @@ class ViewGrid(QWidget):
         self._active_axis = AXIAL
         self._maximised: int | None = None
         self._layout_name = ""
+        self.session = session
+        self.cine = Cine(self)
         self.panels = tuple(PlanePanel(session, axis) for axis in (AXIAL, CORONAL, SAGITTAL))
         self.scene = ScenePanel(session)
         self._grid = QGridLayout(self)
@@ -60,6 +67,7 @@ class ViewGrid(QWidget):
             panel.maximise_requested.connect(self._toggle)
             panel.view.activated.connect(self._on_activated)
             panel.view.hover_changed.connect(self.hover_changed)
+            panel.view.looked_elsewhere.connect(partial(self._link, panel.axis))
         self.scene.maximise_requested.connect(lambda: self._toggle(SCENE))
         self.set_layout("main")
         self.panels[AXIAL].view.set_active(True)
@@ -85,6 +93,15 @@ class ViewGrid(QWidget):
         """Show the whole slice in every view."""
         for panel in self.panels:
             panel.view.fit()
+        self.link_views()
+
+    def link_views(self) -> None:
+        """Give all planes one zoom, at which each slice that was whole stays whole."""
+        shown = [panel.view for panel in self.panels if panel.view.frame is not None]
+        if self.session.view_state.linked_zoom and shown:
+            px_per_mm = min(view.px_per_mm for view in shown)
+            for view in shown:
+                view.look_at(view.centre_zyx, px_per_mm)
 
     def focus_next(self) -> None:
         """Let keys go to the next view that is shown, or from elsewhere to the active one."""
@@ -131,6 +148,19 @@ class ViewGrid(QWidget):
         for panel in self.panels:
             panel.close_panel()
         self.scene.close_panel()
+        self.cine.stop()
+
+    def _link(self, axis: int) -> None:
+        """Let the other planes show what a plane shows: its zoom, and its middle where they can."""
+        if not self.session.view_state.linked_zoom:
+            return
+        leader = self.panels[axis].view
+        for panel in self.panels:
+            if panel.axis != axis:
+                centre = list(leader.centre_zyx)
+                # Across its slices the leader has no middle; the other keeps its own there.
+                centre[axis] = panel.view.centre_zyx[axis]
+                panel.view.look_at((centre[0], centre[1], centre[2]), leader.px_per_mm)
 
     def _pane(self, number: int) -> PlanePanel | ScenePanel:
         return self.scene if number == SCENE else self.panels[number]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.ui.actions import ActionSpec
-from app.ui.menus import edit, file, measure, segment, view, window_level
+from app.ui.menus import display, edit, file, measure, segment, view, window_level
 from app.ui.menus import help as help_menu
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # The order of the menu bar; an action's ``menu`` is one of these.
 MENUS = ("File", "Edit", "View", "Segment", "Measure", "Window", "Help")
-_MODULES = (file, edit, view, segment, measure, window_level, help_menu)
+_MODULES = (file, edit, view, segment, measure, window_level, display, help_menu)
 
 
 def action_specs(window: MainWindow) -> list[ActionSpec]:

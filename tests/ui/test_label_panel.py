@@ -1,0 +1,110 @@
+"""The list of labels under mouse and keyboard; what came of it is read from the document."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QDropEvent
+from PySide6.QtTest import QTest
+
+from app.core.commands import EditVoxels, SetLabels
+from app.core.geometry import Region
+from app.label_presets import label_presets
+from app.ui.label_table import NAME
+from tests.ui.test_main_window import Bench
+
+
+@pytest.fixture
+def bench(qtbot, qapp):
+    bench = Bench(qtbot, qapp)
+    bench.open()
+    bench.window.label_panel.table.setFocus()
+    return bench
+
+
+def names(bench) -> list[str]:
+    return [info.name for info in bench.session.document.label_table]
+
+
+def shown(bench) -> list[str]:
+    table = bench.window.label_panel.table
+    return [
+        table.item(row, NAME).text()
+        for row in range(table.rowCount())
+        if not table.isRowHidden(row)
+    ]
+
+
+def test_a_preset_is_searched_reordered_and_undone(bench):
+    panel, document = bench.window.label_panel, bench.session.document
+    heart = next(p for p in label_presets() if p.id == "heart")
+    action = next(a for a in panel.preset_button.menu().actions() if a.text() == heart.title)
+    action.trigger()
+    assert names(bench) == ["organ", "lesion", *(i.name for i in heart.table)]
+    QTest.keyClicks(panel.search, "left ven")
+    assert shown(bench) == ["left ventricle", "left ventricular myocardium"]
+    panel.search.clear()
+    QTest.keyClicks(panel.search, "15825003")  # SNOMED CT code of the aorta
+    assert shown(bench) == ["aorta"]
+    panel.search.clear()
+    document.undo()
+    assert names(bench) == ["organ", "lesion"]
+
+
+def test_a_row_is_moved_by_dragging_and_by_keys(bench, monkeypatch):
+    panel, document = bench.window.label_panel, bench.session.document
+    table = document.label_table
+    document.do(SetLabels("Add", table.with_added(table.new_label("vessel"))))
+    widget = panel.table
+    widget.setCurrentCell(2, NAME)
+    top = widget.visualItemRect(widget.item(0, NAME))
+    event = QDropEvent(
+        QPointF(top.center() - QPoint(0, top.height() // 3)), Qt.DropAction.MoveAction,
+        widget.mimeData(widget.selectedItems()), Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+    )  # fmt: skip
+    # The source is known to Qt only while a person drags.
+    monkeypatch.setattr(QDropEvent, "source", lambda _: widget)
+    widget.dropEvent(event)
+    assert names(bench) == ["vessel", "organ", "lesion"]
+    assert bench.session.view_state.active_label == document.label_table.named("vessel").id
+    widget.setFocus()
+    QTest.keyClick(widget, Qt.Key.Key_Down, Qt.KeyboardModifier.AltModifier)
+    assert names(bench) == ["organ", "vessel", "lesion"]
+    document.undo()
+    document.undo()
+    assert names(bench) == ["organ", "lesion", "vessel"]
+
+
+def test_selected_rows_are_merged_into_the_active_one(bench):
+    panel, document = bench.window.label_panel, bench.session.document
+    block = np.zeros((1, 4, 4), np.uint8)
+    block[:, :2], block[:, 2:] = 1, 2
+    document.do(EditVoxels("Paint", Region((3, 0, 0), (4, 4, 4)), block))
+    widget = panel.table
+    for row, modifier in (
+        (1, Qt.KeyboardModifier.NoModifier),
+        (0, Qt.KeyboardModifier.ShiftModifier),
+    ):
+        at = widget.visualItemRect(widget.item(row, NAME)).center()
+        QTest.mouseClick(widget.viewport(), Qt.MouseButton.LeftButton, modifier, at)
+    assert bench.session.view_state.active_label == 1
+    QTest.keyClick(widget, Qt.Key.Key_M, Qt.KeyboardModifier.ControlModifier)
+    bench.files.run_all()
+    assert names(bench) == ["organ"]
+    assert (document.labelmap.voxels[3, :4, :4] == 1).all()
+    assert document.undo_labels[0] == "Merge labels"
+
+
+def test_opacity_is_one_step_and_of_one_label(bench):
+    panel, document = bench.window.label_panel, bench.session.document
+    panel.opacity.setFocus()
+    QTest.keyClick(panel.opacity, Qt.Key.Key_PageDown)
+    organ, lesion = document.label_table
+    assert (organ.opacity, lesion.opacity) == (0.9, 1.0)
+    panel.table.setCurrentCell(1, NAME)
+    assert panel.opacity.value() == 100
+    assert len(document.undo_labels) == 1
+    document.undo()
+    assert next(iter(document.label_table)).opacity == 1.0
