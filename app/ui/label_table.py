@@ -53,7 +53,7 @@ class LabelTableWidget(QTableWidget):
         if event.source() is self and source >= 0:
             if row < 0:
                 row = self.rowCount()
-            elif at.y() > self.visualItemRect(self.item(row, NAME)).center().y():
+            elif at.y() > self.rowViewportPosition(row) + self.rowHeight(row) // 2:
                 row += 1
             self.row_dropped.emit(source, row)
         # A move that Qt believes in would delete the row that was dragged.
