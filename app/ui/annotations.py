@@ -149,11 +149,11 @@ def _paint_slab(painter: QPainter, scene: Scene) -> None:
     state = scene.session.view_state
     if state.slab_mm > 0:
         kind = {
-            "maximum": _tr("maximum"),
+            "maximum": _tr("max."),
             "mean": _tr("mean"),
-            "minimum": _tr("minimum"),
+            "minimum": _tr("min."),
         }[state.slab_kind]
-        text = _tr("{kind} of {mm} mm · tools and models use the single slice")
+        text = _tr("{kind} of {mm} mm · models use one slice")
         paint_notice(painter, scene.area, text.format(kind=kind, mm=f"{state.slab_mm:g}"))
 
 
