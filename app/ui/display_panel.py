@@ -63,7 +63,7 @@ class DisplayPanel(QScrollArea):
         self._is_filling = False
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
-        inside = QWidget()
+        inside = self._inside = QWidget()
         column = QVBoxLayout(inside)
         for title, build in (
             (self.tr("Image"), self._build_image),
@@ -234,7 +234,7 @@ class DisplayPanel(QScrollArea):
         """Let every widget tell the present state."""
         state, second = self.session.view_state, self.session.beside.second
         earlier, is_open = self.session.beside.earlier, self.session.document is not None
-        self.widget().setEnabled(is_open)
+        self._inside.setEnabled(is_open)
         self._is_filling = True
         _set_window(self.width_box, self.level_box, state.window)
         _choose(self.colours, state.colour_map)

@@ -236,7 +236,7 @@ class LabelPanel(QWidget):
         for text, keys, act in (
             (self.tr("Move up"), "Alt+Up", lambda: self._move_active(-1)),
             (self.tr("Move down"), "Alt+Down", lambda: self._move_active(1)),
-            (self.tr("Merge selected"), "Ctrl+M", self.merge_selected),
+            (self.tr("Merge selected"), "Ctrl+J", self.merge_selected),
             (self.tr("Split into pieces"), "", self.split_active),
             (self.tr("Delete"), "Del", self._delete),
         ):

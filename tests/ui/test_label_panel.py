@@ -90,7 +90,7 @@ def test_selected_rows_are_merged_into_the_active_one(bench):
         at = widget.visualItemRect(widget.item(row, NAME)).center()
         QTest.mouseClick(widget.viewport(), Qt.MouseButton.LeftButton, modifier, at)
     assert bench.session.view_state.active_label == 1
-    QTest.keyClick(widget, Qt.Key.Key_M, Qt.KeyboardModifier.ControlModifier)
+    QTest.keyClick(widget, Qt.Key.Key_J, Qt.KeyboardModifier.ControlModifier)
     bench.files.run_all()
     assert names(bench) == ["organ"]
     assert (document.labelmap.voxels[3, :4, :4] == 1).all()
