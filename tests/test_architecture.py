@@ -117,6 +117,8 @@ MAY_IMPORT = {
     "app/cli": {"app", "models", "resources", "numpy", "typer", "rich"},
     "app/ui": {
         "app",
+        "app.beside",
+        "app.label_presets",
         "app.automatic",
         "app.automatic_region",
         "app.core",
