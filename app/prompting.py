@@ -289,6 +289,15 @@ class Prompting:
                 is_current=lambda: self.document is document,
             )
 
+    def request_of_object(self) -> SegmentationRequest:
+        """Return what asks for the current object again, else for the active label's latest."""
+        document = self._editable()
+        try:
+            prompts = self._prompts_of(self._object_to_carry(document))
+        except PromptError as error:
+            raise PromptError("Draw a box first; then there is a mask to ask for again.") from error
+        return SegmentationRequest(document.volume, self.model_id, prompts, self.model_window)
+
     # -- cancelling ----------------------------------------------------------------------------
 
     def drop_latest(self) -> bool:

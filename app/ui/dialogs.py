@@ -80,6 +80,17 @@ def ask_save_table(parent: QWidget, suggestion: Path) -> Path | None:
     return path if path.suffix else path.with_suffix(".csv")
 
 
+def ask_save_report(parent: QWidget, suggestion: Path) -> Path | None:
+    """Return where to save a report."""
+    name, _ = QFileDialog.getSaveFileName(
+        parent, _tr("Export report"), str(suggestion), "PDF (*.pdf);;CSV (*.csv)"
+    )
+    if not name:
+        return None
+    path = Path(name)
+    return path if path.suffix.lower() in (".pdf", ".csv") else path.with_name(path.name + ".pdf")
+
+
 def ask_mask(parent: QWidget, folder: str) -> Path | None:
     """Return the mask to import."""
     patterns = _tr("Masks") + f" ({_IMAGE_PATTERNS});;" + _tr("All files") + " (*)"

@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.core.annotations import Annotation, AnnotationKind
-from app.core.errors import UsageError
+from app.core.errors import AppError, UsageError
 from app.core.prompts import PLANE_NAMES
 from app.measurements import TOLERANCE_MM
 from app.measuring.table import intensity_unit, label_cells, table_text
@@ -51,6 +51,12 @@ class MeasurementPanel(QWidget):
         buttons = QGridLayout()
         buttons.addWidget(self.copy_button, 0, 0)
         buttons.addWidget(self.reset_button, 0, 1)
+        self.range_button = QPushButton(self.tr("Volume with its range"))
+        self.range_button.setToolTip(
+            self.tr("Ask the model again for the current object, with boxes drawn differently")
+        )
+        self.range_button.clicked.connect(self._estimate)
+        buttons.addWidget(self.range_button, 1, 0, 1, 2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 8)
         layout.addWidget(self.labels, 3)
@@ -239,6 +245,12 @@ class MeasurementPanel(QWidget):
         last = np.array(document.volume.voxels.shape) - 1
         z, y, x = (int(v) for v in np.clip(np.rint(middle), 0, last))
         self.session.view_state.cursor_zyx = (z, y, x)
+
+    def _estimate(self) -> None:
+        try:
+            self.session.estimate_volume()
+        except AppError as error:
+            self.session.message.emit(Message(str(error), is_error=True))
 
     def _reset(self) -> None:
         measurements = self.session.measurements

@@ -211,3 +211,22 @@ def test_another_mask_is_compared_and_shown(bench, panel, tmp_path, monkeypatch)
     assert document.undo_labels == ("Paint",)
     bench.window.actions_table.run("compare_end")
     assert not panel.agreement.isVisible()
+
+
+def test_the_report_is_exported_and_the_volumes_range_is_told(bench, panel, tmp_path, monkeypatch):
+    paint(bench, BLOCK)
+    path = tmp_path / "report.pdf"
+    monkeypatch.setattr("app.ui.dialogs.ask_save_report", lambda *_: path)
+    bench.window.actions_table.run("report")
+    bench.files.run_all()
+    assert path.read_bytes().startswith(b"%PDF")
+    told = []
+    bench.session.message.connect(lambda message: told.append(message.text))
+    bench.qtbot.mouseClick(panel.range_button, LEFT)
+    assert told[-1].startswith("Draw a box first")
+    bench.session.place_box(0, 10, (10, 10, 30, 35))
+    bench.runner.run_all()
+    bench.qtbot.mouseClick(panel.range_button, LEFT)
+    bench.runner.run_all()
+    # The tube's 14 x 16 voxels on the slice are bright whatever the box.
+    assert told[-1].startswith("Volume 0.22 ml")

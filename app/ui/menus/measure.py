@@ -37,6 +37,12 @@ def specs(window: MainWindow) -> list[ActionSpec]:
         if path is not None:
             session.save_text(path, text)
 
+    def save_report() -> None:
+        folder = Path(session.settings.last_folder or ".")
+        path = dialogs.ask_save_report(window, folder / "report.pdf")
+        if path is not None:
+            session.save_report(path)
+
     def compare() -> None:
         path = dialogs.ask_mask(window, session.settings.last_folder)
         if path is not None:
@@ -51,6 +57,7 @@ def specs(window: MainWindow) -> list[ActionSpec]:
         session.message.emit(Message(tr("Copied.")))
 
     return [
+        ActionSpec("report", "File", tr("Export report…"), "", save_report, is_open),
         ActionSpec("measure_show", "Measure", tr("Table of measures"), "Ctrl+M", show_panel),
         ActionSpec("measure_copy", "Measure", tr("Copy the table"), "", copy, is_open),
         ActionSpec("measure_csv", "Measure", tr("Save the table…"), "", save_table, is_open),
@@ -62,6 +69,15 @@ def specs(window: MainWindow) -> list[ActionSpec]:
             measurements.remove_selected,
             lambda: measurements.selected_mark != 0,
             needs=tr("Click a ruler, an angle or a diameter first."),
+        ),
+        ActionSpec(
+            "volume_range",
+            "Measure",
+            tr("Volume with its range"),
+            "",
+            session.estimate_volume,
+            is_open,
+            hint=tr("Asks the model again with boxes drawn a little differently."),
         ),
         ActionSpec("compare", "Measure", tr("Compare with a mask…"), "", compare, is_open),
         ActionSpec(
