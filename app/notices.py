@@ -84,6 +84,14 @@ class Notices:
             if isinstance(error, AppError):
                 self.message.emit(Message(str(error), is_error=True))
                 return
+            if isinstance(error, MemoryError):
+                logger.info("Out of memory in %s:\n%s", what, trace)
+                sentence = (
+                    "There was not enough memory for this; your work is untouched. Close other "
+                    "programs or open a smaller part of the scan, then try again."
+                )
+                self.message.emit(Message(sentence, is_error=True))
+                return
             logger.error("Unexpected failure in %s:\n%s", what, trace)
             sentence = (
                 "Something unexpected went wrong; your work is untouched. "
