@@ -229,9 +229,9 @@ def damage_dicom(content: bytes, rng: random.Random) -> bytes:
             if not tags:
                 continue
             tag = rng.choice(tags)
-            element = holder[tag]
             kind = rng.randrange(5)
             try:
+                element = holder[tag]
                 if kind == 0:
                     del holder[tag]
                 elif element.VR == "SQ":
@@ -274,7 +274,9 @@ def damage_dicom(content: bytes, rng: random.Random) -> bytes:
 
 def _any_level(dataset, rng: random.Random):
     while True:
-        inner = [i for e in dataset if e.VR == "SQ" and e.value for i in e.value]
+        # Only sequences are parsed: other values may have been damaged already.
+        tags = [t for t in list(dataset.keys()) if dataset.get_item(t).VR == "SQ"]
+        inner = [item for tag in tags for item in dataset[tag].value]
         if not inner or rng.random() < 0.45:
             return dataset
         dataset = rng.choice(inner)
