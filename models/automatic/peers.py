@@ -49,7 +49,7 @@ def load_checkpoint(path: Path, device: Device) -> tuple[str, AutomaticSegmenter
         ) from e
     name = f"{path.stem} ({about.get('id', 'unnamed')})"
     if "in_tr.conv_block.conv.weight" in state:
-        name, module = f"MONAI VNet ({about['id']})", _monai_vnet(state)
+        name, module = f"MONAI VNet ({about['id']})", _monai_vnet(spec)
     elif "conv_0.conv_0.conv.weight" in state:
         name, module = f"MONAI BasicUNet ({about['id']})", _monai_basic_unet(state)
     else:
@@ -63,10 +63,9 @@ def load_checkpoint(path: Path, device: Device) -> tuple[str, AutomaticSegmenter
     return name, AutomaticSegmenter(spec, network, words, batch)
 
 
-def _monai_vnet(state: Mapping[str, torch.Tensor]) -> torch.nn.Module:
+def _monai_vnet(spec: AutomaticSpec) -> torch.nn.Module:
     nets = _monai()
-    last = state["out_tr.conv2.conv.weight"]
-    module: torch.nn.Module = nets.VNet(in_channels=1, out_channels=int(last.shape[0]))
+    module: torch.nn.Module = nets.VNet(in_channels=1, out_channels=1 + len(spec.labels))
     return module
 
 
