@@ -46,6 +46,9 @@ def texts(repository: Path = REPOSITORY) -> list[Text]:
     for presets in json.loads(windows.read_text(encoding="utf-8")).values():
         if isinstance(presets, list):
             found += [Text("windows", p["name"], "resources/windows.json", 1) for p in presets]
+    for path in sorted((repository / "resources" / "labels").glob("*.json")):
+        title = json.loads(path.read_text(encoding="utf-8"))["title"]
+        found.append(Text("presets", title, path.relative_to(repository).as_posix(), 1))
     return sorted(set(found))
 
 
