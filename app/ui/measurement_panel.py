@@ -12,6 +12,7 @@ from PySide6.QtWidgets import (
     QGridLayout,
     QLabel,
     QPushButton,
+    QScrollArea,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
@@ -57,8 +58,16 @@ class MeasurementPanel(QWidget):
         )
         self.range_button.clicked.connect(self._estimate)
         buttons.addWidget(self.range_button, 1, 0, 1, 2)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(8, 8, 8, 8)
+        # In a low window it scrolls, rather than leaving no room for any row.
+        inside, area = QWidget(), QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        area.setWidget(inside)
+        QVBoxLayout(self).addWidget(area)
+        for table, height in ((self.labels, 150), (self.marks, 90), (self.agreement, 120)):
+            table.setMinimumHeight(height)
+        layout = QVBoxLayout(inside)
+        layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.labels, 3)
         layout.addWidget(self.note)
         layout.addLayout(buttons)
