@@ -15,7 +15,7 @@ class AngleTool(MarkTool):
 
     id = "angle"
     title = "Angle"
-    shortcut = "A"
+    shortcut = "Shift+M"
     hint = "Drag from the end of one arm to the corner, then click where the other arm ends."
     kind = AnnotationKind.ANGLE
 
