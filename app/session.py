@@ -28,7 +28,6 @@ from app.editing.operation import Operation
 from app.encoding import IdleEncoding
 from app.exporting import SaveReport, save_result
 from app.importing import MaskImport
-from app.io.atomic import write_bytes
 from app.io.reader import SeriesInfo, read_volume, scan
 from app.label_editing import LabelEditing
 from app.mask_editing import MaskEditing
@@ -37,13 +36,12 @@ from app.notices import Message, Notices, Status
 from app.previewing import Preview
 from app.prompting import Prompting
 from app.recent import RecentFiles
-from app.reporting import write_report
 from app.review import Review
 from app.settings import Settings, user_cache_dir, user_data_dir, user_models_dir
 from app.timings import Timings
 from app.tuning import Tuning
 from app.view3d.surfaces import SceneSource
-from app.volume_range import VolumeRange, volume_range
+from app.volume_figures import VolumeFigures
 from app.workspace.keeper import ImageWanted, Keeper, Offer, Restored
 from app.workspace.recovery import image_digest
 from app.workspace.schema import SUFFIX as WORKSPACE_SUFFIX
@@ -132,7 +130,6 @@ class Session:
         self._models = models
         self._notices = Notices()
         self._open_handle: JobHandle | None = None
-        self._range_handle: JobHandle | None = None
         self._prompting = Prompting(
             runner, engine, self.view_state, self._notices, settings.model_id or DEFAULT_MODEL
         )
@@ -145,6 +142,9 @@ class Session:
             file_runner, self.view_state, self._notices, lambda: self.draw_over
         )
         self._mask_import = MaskImport(file_runner, self._notices)
+        self.figures = VolumeFigures(
+            runner, file_runner, engine, self.view_state, self._notices, self._prompting
+        )
         self.measurements = Measurements(file_runner, self._notices)
         self.label_editing = LabelEditing(file_runner, self._notices)
         # Only looked at: for that, a tilted series on a regular grid is good enough.
@@ -359,6 +359,7 @@ class Session:
         self.beside.open(document)
         self.label_editing.open(document)
         self.automatic.open(document)
+        self.figures.document = document
         if document is not None:
             shape = document.volume.voxels.shape
             self.view_state.window = window
@@ -507,9 +508,7 @@ class Session:
         self._mask_editing.drop_all()
         self._mask_import.drop()
         self.measurements.drop()
-        if self._range_handle is not None:
-            self._range_handle.cancel()
-        self._notices.end("range")
+        self.figures.drop()
         self.automatic.stop()
         if self._open_handle is not None:
             self._open_handle.cancel()
@@ -565,54 +564,6 @@ class Session:
         self._file_runner.submit(
             lambda ctx: save_result(snapshot, path, ctx),
             key="save",
-            done=done,
-            failed=self._notices.failed("save"),
-        )
-
-    def save_report(self, path: Path) -> None:
-        """Write measures (CSV), or a page with pictures too (PDF); neither names the patient."""
-        snapshot = self._editable().snapshot(app_version=__version__)
-        window = self.view_state.window
-
-        def done(_: None) -> None:
-            self._notices.end("report")
-            self._notices.tell(f"Saved {path.name}.")
-
-        self._notices.begin("report", f"Saving {path.name}")
-        self._file_runner.submit(
-            lambda ctx: write_report(snapshot, path, window, ctx),
-            key="report",
-            done=done,
-            failed=self._notices.failed("report"),
-        )
-
-    def estimate_volume(self) -> None:
-        """Tell how much the object's volume depends on how its box is drawn."""
-        request = self._prompting.request_of_object()
-        text = "Estimating the volume"
-
-        def done(found: VolumeRange) -> None:
-            self._notices.end("range")
-            self._notices.tell(found.sentence)
-
-        self._notices.begin("range", text, can_cancel=True)
-        self._range_handle = self._runner.submit(
-            lambda ctx: volume_range(request, self._engine.run, ctx),
-            key="range",
-            done=done,
-            failed=self._notices.failed("range"),
-            progress=self._notices.progress("range", text),
-        )
-
-    def save_text(self, path: Path, text: str) -> None:
-        """Write a text on the worker."""
-
-        def done(_: None) -> None:
-            self._notices.tell(f"Saved {path.name}.")
-
-        self._file_runner.submit(
-            lambda ctx: write_bytes(path, text.encode()),
-            key=f"text {path}",
             done=done,
             failed=self._notices.failed("save"),
         )

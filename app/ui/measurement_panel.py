@@ -257,7 +257,7 @@ class MeasurementPanel(QWidget):
 
     def _estimate(self) -> None:
         try:
-            self.session.estimate_volume()
+            self.session.figures.estimate_volume()
         except AppError as error:
             self.session.message.emit(Message(str(error), is_error=True))
 

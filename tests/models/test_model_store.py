@@ -13,6 +13,9 @@ from models.networks.vnet import vnet_paper
 from models.weights import list_models, load_network, verify_model
 from tests.manual_runner import ManualJob
 
+# The imported ones come after them.
+SHIPPED = list(list_models())
+
 
 @pytest.fixture
 def ctx():
@@ -31,7 +34,7 @@ def test_an_import_is_a_copy_that_is_listed_and_verified(tmp_path, checkpoint, c
     model = import_model(checkpoint, folder, ctx, taken=frozenset({"embedded"}))
     checkpoint.unlink()
     found = list_models(folder)
-    assert list(found) == ["embedded", "vnet"]
+    assert list(found) == [*SHIPPED, "vnet"]
     assert found["vnet"] == model
     assert (model.source, model.kind.value, model.format) == ("imported", "automatic", "vnet")
     verify_model(model)
@@ -68,7 +71,7 @@ def test_a_damaged_entry_hides_no_other_model(tmp_path, checkpoint, ctx, caplog)
     (folder / "odd").mkdir()
     (folder / "odd" / "model.json").write_text("{")
     with caplog.at_level("WARNING"):
-        assert list(list_models(folder)) == ["embedded", "vnet"]
+        assert list(list_models(folder)) == [*SHIPPED, "vnet"]
     assert "left out" in caplog.text
 
 
@@ -99,7 +102,7 @@ def test_only_imported_models_are_removed(tmp_path, checkpoint, ctx):
     folder = tmp_path / "models"
     model = import_model(checkpoint, folder, ctx, taken=frozenset())
     remove_model(model)
-    assert list(list_models(folder)) == ["embedded"]
+    assert list(list_models(folder)) == SHIPPED
     assert not model.path.exists()
     with pytest.raises(UsageError, match="stays"):
         remove_model(list_models(folder)["embedded"])

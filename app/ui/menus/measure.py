@@ -35,13 +35,13 @@ def specs(window: MainWindow) -> list[ActionSpec]:
         folder = Path(session.settings.last_folder or ".")
         path = dialogs.ask_save_table(window, folder / "measures.csv")
         if path is not None:
-            session.save_text(path, text)
+            session.figures.save_text(path, text)
 
     def save_report() -> None:
         folder = Path(session.settings.last_folder or ".")
         path = dialogs.ask_save_report(window, folder / "report.pdf")
         if path is not None:
-            session.save_report(path)
+            session.figures.save_report(path)
 
     def compare() -> None:
         path = dialogs.ask_mask(window, session.settings.last_folder)
@@ -75,7 +75,7 @@ def specs(window: MainWindow) -> list[ActionSpec]:
             "Measure",
             tr("Volume with its range"),
             "",
-            session.estimate_volume,
+            session.figures.estimate_volume,
             is_open,
             hint=tr("Asks the model again with boxes drawn a little differently."),
         ),
