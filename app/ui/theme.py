@@ -30,6 +30,10 @@ FONT_PX = 13
 
 def apply_theme(application: QApplication, font_px: int = FONT_PX) -> None:
     """Give the application its palette and style sheet, with text of a size."""
+    sheet = _resized(resource_path("styles/app.qss").read_text(encoding="utf-8"), font_px)
+    if application.styleSheet() == sheet:
+        # Setting the same again would polish every widget that there is.
+        return
     pg.setConfigOptions(imageAxisOrder="row-major", antialias=True)
     application.setStyle("Fusion")
     palette = QPalette()
@@ -38,8 +42,7 @@ def apply_theme(application: QApplication, font_px: int = FONT_PX) -> None:
     application.setPalette(palette)
     # The style sheet names its pictures as icons:NAME.
     QDir.setSearchPaths("icons", [str(resource_path("icons"))])
-    sheet = resource_path("styles/app.qss").read_text(encoding="utf-8")
-    application.setStyleSheet(_resized(sheet, font_px))
+    application.setStyleSheet(sheet)
 
 
 def _resized(sheet: str, font_px: int) -> str:
