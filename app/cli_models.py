@@ -54,7 +54,9 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Compare the files of the installed models with their hashes."""
-    from models.weights import verify_model
+    from app.settings import user_models_dir
+    from models.model_store import refused_entries
+    from models.weights import list_models, verify_model
 
     models = installed_models()
     if model_id is not None and model_id not in models:
@@ -70,6 +72,11 @@ def verify(
             faults[name] = str(error)
         if not as_json:
             typer.echo(f"{name}: {faults[name] or 'intact'}")
+    if model_id is None:
+        for name, reason in refused_entries(user_models_dir(), frozenset(list_models())).items():
+            faults[f"imported/{name}"] = reason
+            if not as_json:
+                typer.echo(f"imported/{name}: {reason}")
     if as_json:
         print_json(
             {

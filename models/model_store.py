@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Container
 from pathlib import Path
 
 from app.core.errors import ExportError, UsageError
@@ -25,16 +26,51 @@ ENTRY = "model.json"
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
-def imported_models(folder: Path) -> list[InstalledModel]:
-    """Return the imported models by id; entries that cannot be read are left out and logged."""
-    found = []
+def imported_models(folder: Path, shipped: Container[str] = ()) -> list[InstalledModel]:
+    """Return the imported models by id; those of `refused_entries` are left out and logged."""
+    found, refused = _read_entries(folder, shipped)
+    for sentence in refused.values():
+        logger.warning("An imported model is left out. %s", sentence)
+    return found
+
+
+def refused_entries(folder: Path, shipped: Container[str] = ()) -> dict[str, str]:
+    """Return why imported models are left out, by the name of their folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the imported models.
+    shipped : container of str
+        Ids of the models that ship, which no import may take.
+    """
+    return _read_entries(folder, shipped)[1]
+
+
+def _read_entries(
+    folder: Path, shipped: Container[str]
+) -> tuple[list[InstalledModel], dict[str, str]]:
+    found, refused = [], {}
     for path in sorted(folder.glob(f"*/{ENTRY}")):
+        name = path.parent.name
         try:
             entry = json.loads(path.read_text(encoding="utf-8"))
-            found.append(installed_model(entry, path.parent, source="imported"))
+            model = installed_model(entry, path.parent, source="imported")
         except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
-            logger.warning("An imported model is left out, its entry is damaged: %s", error)
-    return found
+            logger.info("The entry of %s: %r", name, error)
+            refused[name] = (
+                f"The entry of the imported model in “{name}” is damaged; delete that folder and "
+                "import the checkpoint again."
+            )
+            continue
+        if model.id in shipped or model.id != name:
+            refused[name] = (
+                f"The imported model in “{name}” calls itself “{model.id}”: its entry was "
+                "altered. Delete that folder and import the checkpoint again."
+            )
+            continue
+        found.append(model)
+    return found, refused
 
 
 def import_model(
@@ -65,7 +101,7 @@ def import_model(
     ExportError
         The copy cannot be written.
     """
-    from models.published.checkpoints import load_checkpoint
+    from models.published.checkpoints import PLAIN_SAM_TITLE, is_plain_sam, load_checkpoint
 
     if model_id and not _ID.fullmatch(model_id):
         raise UsageError(f"“{model_id}” is no id; use small letters, digits, - and _.")
@@ -74,6 +110,9 @@ def import_model(
     ctx.report(0.1, "reading")
     found, _ = load_checkpoint(path)
     ctx.report(0.6, "copying")
+    # SAM was trained on slices prepared in another way, so its masks will be worse than they could.
+    is_sam = found.format == "medsam_vit_b" and is_plain_sam(path.name)
+    title = PLAIN_SAM_TITLE if is_sam else found.title
     chosen = model_id or _free_id(found.format, taken, folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +124,7 @@ def import_model(
             ctx.report(0.9, "hashing")
             entry: dict[str, object] = {
                 "id": chosen,
-                "title": found.title,
+                "title": title,
                 "kind": found.kind.value,
                 "format": found.format,
                 "labels": [],

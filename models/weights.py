@@ -45,7 +45,7 @@ def list_models(user_folder: Path | None = None) -> Mapping[str, InstalledModel]
     if user_folder is not None:
         from models.model_store import imported_models
 
-        models += imported_models(user_folder)
+        models += imported_models(user_folder, frozenset(model.id for model in models))
     return {model.id: model for model in models}
 
 

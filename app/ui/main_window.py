@@ -47,8 +47,8 @@ from resources import resource_path
 
 # These show their icon alone: the bar has no room for every name.
 HAND_TOOLS = ("brush", "flood_fill", "lasso_fill", "ruler", "angle")
-# The last is that of vnet.pytorch: vnet_model_best.pth.tar.
-WEIGHTS_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".tar")
+# vnet.pytorch writes vnet_model_best.pth.tar; arrays (.npz) are refused with the reason.
+WEIGHTS_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".tar", ".npz")
 SAMPLE = "samples/torso_ct.nii.gz"
 
 
@@ -160,6 +160,8 @@ class MainWindow(QMainWindow):
                 action.triggered.connect(partial(self._use_model, model.id))
 
     def _use_model(self, model_id: str) -> None:
+        self.session.settings.model_id = model_id
+        self.session.settings.save()
         self.session.load_model(model_id)
 
     def _fill_recent(self) -> None:
@@ -317,10 +319,12 @@ class MainWindow(QMainWindow):
         paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
         if paths:
             event.acceptProposedAction()
-            if paths[0].suffix.lower() in WEIGHTS_SUFFIXES:
-                self.session.import_model(paths[0])
-            else:
-                self.open_path(paths[0])
+            checkpoints = [p for p in paths if p.suffix.lower() in WEIGHTS_SUFFIXES]
+            scans = [p for p in paths if p not in checkpoints]
+            for path in checkpoints:
+                self.session.import_model(path)
+            if scans:
+                self.open_path(scans[0])
 
     def closeEvent(self, event: QCloseEvent) -> None:
         if not self.leaving.may_leave(self.close):

@@ -82,6 +82,12 @@ def read_state(path: Path) -> State:
     WeightsError
         It is missing, damaged, cut short, no checkpoint, or holds more than tensors.
     """
+    if path.suffix.lower() == ".npz":
+        raise WeightsError(
+            f"“{path.name}” is an archive of arrays like R50+ViT-B_16.npz: ImageNet weights from "
+            "which a TransUNet starts its training. They segment nothing by themselves. Import a "
+            "trained checkpoint (.pth, .pt, .bin or .safetensors) instead."
+        )
     stored = _read_safetensors(path) if _is_safetensors(path) else _read_pickle(path)
     for name in _WRAPPERS:
         inner = stored.get(name) if isinstance(stored, Mapping) else None
@@ -135,6 +141,12 @@ def load_checkpoint(path: Path) -> tuple[Recognised, nn.Module]:
             f"“{path.name}” holds weights of sizes that fit no network; expected {KNOWN}."
         ) from error
     if found is None or network is None:
+        size = _other_sam(state)
+        if size:
+            raise WeightsError(
+                f"“{path.name}” is a SAM of size {size}. Maskwright runs size ViT-B, which MedSAM "
+                "has; import such a checkpoint instead."
+            )
         raise WeightsError(
             f"“{path.name}” holds a network that Maskwright does not know; expected {KNOWN}."
         )
@@ -212,10 +224,35 @@ def _same(shapes: Shapes) -> dict[str, str]:
     return {name: name for name in shapes}
 
 
+# SAM and MedSAM have the same names and shapes, so the keys cannot tell which of them it is.
+_SAM_TITLE = "MedSAM or SAM (ViT-B), run as MedSAM"
+PLAIN_SAM_TITLE = "SAM (ViT-B), run as MedSAM: expect poorer masks"
+_SAM_LICENCE = "Apache-2.0 (bowang-lab/MedSAM, facebookresearch/segment-anything)"
+_OTHER_SAM = {1024: "ViT-L", 1280: "ViT-H"}
+
+
+def _other_sam(state: State) -> str:
+    """Return the size of a SAM that is larger than MedSAM; "" for anything else."""
+    for part in ("image_encoder", "vision_encoder"):
+        positions = state.get(f"{part}.pos_embed")
+        if positions is not None:
+            return _OTHER_SAM.get(positions.shape[-1], "") if positions.ndim else ""
+    return ""
+
+
+def is_plain_sam(name: str) -> bool:
+    """Return whether a file's name says that it is SAM as published, not MedSAM.
+
+    >>> is_plain_sam("sam_vit_b_01ec64.pth"), is_plain_sam("medsam_vit_b.pth")
+    (True, False)
+    """
+    return re.match(r"sam[_-]vit", name, re.IGNORECASE) is not None
+
+
 def _sam(shapes: Shapes) -> Recognised | None:
     if shapes.get("image_encoder.pos_embed") != (1, 64, 64, 768):
         return None
-    title, licence = "MedSAM (ViT-B)", "Apache-2.0 (bowang-lab/MedSAM)"
+    title, licence = _SAM_TITLE, _SAM_LICENCE
     return Recognised(
         "medsam_vit_b", title, licence, ModelKind.PROMPTABLE, medsam_vit_b, _same(shapes)
     )
@@ -228,7 +265,7 @@ def _sam_hugging_face(shapes: Shapes) -> Recognised | None:
     if _TIED[1] not in shapes and _TIED[0] in shapes:
         # The two are one tensor, and safetensors files keep a shared one under one name alone.
         names[_TIED[0]] = sam_name(_TIED[1])
-    title, licence = "MedSAM (ViT-B, Hugging Face)", "Apache-2.0 (bowang-lab/MedSAM)"
+    title, licence = f"{_SAM_TITLE} (Hugging Face)", _SAM_LICENCE
     return Recognised("medsam_vit_b", title, licence, ModelKind.PROMPTABLE, medsam_vit_b, names)
 
 

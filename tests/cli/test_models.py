@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import sys
 
 import pytest
 import torch
 
+from app.settings import user_models_dir
 from models.networks.vnet import vnet_paper
 from tests.cli.conftest import refused
 from tests.fake_model import bright_models
@@ -70,6 +72,20 @@ def test_a_checkpoint_is_imported_listed_verified_and_removed(run, tmp_path, use
     refused(run("models", "import", path), 4, "trained.pth")
     assert run("models", "remove", "prostate").code == 0
     assert len(run("models", "list", "--json").json["models"]) == len(listed) - 1
+
+
+def test_verify_tells_of_an_entry_that_was_altered(run, tmp_path, user_home, caplog):
+    path = tmp_path / "trained.pth"
+    torch.save({"state_dict": vnet_paper(1, 2, width=2).state_dict()}, path)
+    assert run("models", "import", path).code == 0
+    entry = user_models_dir() / "vnet" / "model.json"
+    entry.write_text(json.dumps(json.loads(entry.read_text()) | {"id": "embedded"}))
+    with caplog.at_level("WARNING"):
+        done = run("models", "verify", "--json")
+    assert done.code == 4
+    faults = {m["id"]: m["reason"] for m in done.json["models"] if not m["ok"]}
+    assert list(faults) == ["imported/vnet"]
+    assert "altered" in faults["imported/vnet"]
 
 
 def test_what_is_not_there_says_so(run, bright_model, scan, tmp_path):

@@ -245,3 +245,11 @@ def test_transunet_with_another_number_of_classes(tmp_path):
     assert torch.equal(
         loaded.segmentation_head[0].weight, network.segmentation_head[0].weight.detach()
     )
+
+
+@pytest.mark.parametrize(("width", "size"), [(1024, "ViT-L"), (1280, "ViT-H")])
+def test_a_larger_sam_is_refused_by_its_size(tmp_path, width, size):
+    path = tmp_path / "sam.pth"
+    torch.save({"image_encoder.pos_embed": torch.zeros(1, 64, 64, width)}, path)
+    with pytest.raises(WeightsError, match=f"SAM of size {size}"):
+        load_checkpoint(path)

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from app.core.errors import UsageError, WeightsError
-from models.model_store import import_model, remove_model
+from models.model_store import import_model, refused_entries, remove_model
 from models.networks.vnet import vnet_paper
+from models.published.checkpoints import recognise
 from models.weights import list_models, load_network, verify_model
 from tests.manual_runner import ManualJob
 
@@ -113,3 +114,36 @@ def test_entries_say_where_a_model_came_from(tmp_path, checkpoint, ctx):
     entry = json.loads((model.path.parent / "model.json").read_text())
     assert entry["imported_from"] == "trained.pth"
     assert entry["bytes"] == model.path.stat().st_size
+
+
+@pytest.mark.parametrize("rename", [False, True])
+def test_an_altered_entry_cannot_hide_a_model_that_ships(tmp_path, checkpoint, ctx, caplog, rename):
+    folder = tmp_path / "models"
+    model = import_model(checkpoint, folder, ctx, taken=frozenset())
+    path = model.path.parent / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"id": "embedded"}))
+    if rename:
+        model.path.parent.rename(folder / "embedded")
+    with caplog.at_level("WARNING"):
+        found = list_models(folder)
+    assert found["embedded"].source == "embedded"
+    assert "vnet" not in found
+    (reason,) = refused_entries(folder, frozenset({"embedded"})).values()
+    assert "altered" in reason
+    assert reason in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("sam_vit_b_01ec64.pth", "SAM (ViT-B), run as MedSAM: expect poorer masks"),
+        ("medsam_vit_b.pth", "MedSAM or SAM (ViT-B), run as MedSAM"),
+    ],
+)
+def test_a_title_says_what_keys_cannot_tell(tmp_path, ctx, monkeypatch, name, expected):
+    # Reading 375 MB is not what is tested here.
+    found = recognise({"image_encoder.pos_embed": (1, 64, 64, 768)})
+    monkeypatch.setattr("models.published.checkpoints.load_checkpoint", lambda _: (found, None))
+    path = tmp_path / name
+    path.write_bytes(b"weights")
+    assert import_model(path, tmp_path / "models", ctx, taken=frozenset()).title == expected

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -404,3 +406,52 @@ def test_two_checkpoints_dropped_in_a_row_are_both_imported(bench, tmp_path, use
         bench.window.dropEvent(drop)
     bench.files.run_all()
     assert sorted(p.name for p in user_models_dir().iterdir()) == ["vnet", "vnet-2"]
+
+
+def test_of_several_dropped_files_all_checkpoints_are_imported_and_a_scan_opened(
+    bench, tmp_path, user_home
+):
+    scan = tmp_path / "scan.nii.gz"
+    sitk.WriteImage(sitk.GetImageFromArray(np.ones((4, 5, 6), np.int16)), scan)
+    for name in ("first.pth", "second.pth"):
+        torch.save(vnet_paper(1, 2, width=2).state_dict(), tmp_path / name)
+    data = QMimeData()
+    names = ("first.pth", "scan.nii.gz", "second.pth")
+    data.setUrls([QUrl.fromLocalFile(str(tmp_path / name)) for name in names])
+    left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    drop = QDropEvent(QPointF(200, 200), Qt.DropAction.CopyAction, data, left, none)
+    bench.window.dropEvent(drop)
+    bench.files.run_all()
+    assert sorted(p.name for p in user_models_dir().iterdir()) == ["vnet", "vnet-2"]
+    assert bench.session.document.volume.voxels.shape == (4, 5, 6)
+
+
+def test_dropped_imagenet_arrays_are_refused_with_the_reason(bench, tmp_path, user_home):
+    path = tmp_path / "R50+ViT-B_16.npz"
+    np.savez(path, head=np.zeros(1, np.float32))
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path))])
+    left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    drop = QDropEvent(QPointF(200, 200), Qt.DropAction.CopyAction, data, left, none)
+    bench.window.dropEvent(drop)
+    bench.files.run_all()
+    assert "segment nothing by themselves" in bench.window.message_bar.label.text()
+    assert not user_models_dir().exists()
+
+
+@pytest.mark.qt_log_ignore("This plugin does not support")
+def test_a_model_is_chosen_from_the_menu_and_remembered(bench, monkeypatch, user_home):
+    other = dataclasses.replace(bright_models()["embedded"], id="other", title="Other")
+    both = {**bright_models(), "other": other}
+    monkeypatch.setattr(bench.session, "_models", lambda: both)
+    monkeypatch.setattr(bench.session._engine, "_models", lambda: both)
+    menu = bench.window.model_menu
+    menu.popup(bench.window.mapToGlobal(QPoint(100, 100)))
+    actions = {action.text(): action for action in menu.actions()}
+    assert [t for t, action in actions.items() if action.isChecked()] == ["Bright"]
+    place = menu.actionGeometry(actions["Other"]).center()
+    bench.qtbot.mouseClick(menu, Qt.MouseButton.LeftButton, pos=place)
+    bench.runner.run_all()
+    assert bench.session.model_id == "other"
+    assert Settings.load().model_id == "other"
+    assert "test bench" in bench.window.status.chip.toolTip()
