@@ -41,7 +41,8 @@ from app.core.prompts import AXIAL, BoxPrompt, slice_region
 from app.core.tasks import JobContext, JobHandle, Runner
 from app.core.view_state import ViewState
 from app.notices import Notices
-from app.prompting import Prompting, StopRequest
+from app.prompt_jobs import StopRequest
+from app.prompting import Prompting
 from app.timings import Timings
 from models.automatic.checks import doubts
 from models.automatic.grid import run_mvoxels

@@ -6,14 +6,11 @@ mask arrives, prompts and mask enter the document as one undo step.
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from app.alternatives import Alternatives
 from app.core.commands import ApplyPrediction, SetPrompts
 from app.core.document import Document
 from app.core.errors import PromptError
-from app.core.events import Event
 from app.core.geometry import Region
 from app.core.labels import DrawOver
 from app.core.prompts import (
@@ -26,40 +23,16 @@ from app.core.prompts import (
     slice_region,
     through_of,
 )
-from app.core.tasks import JobContext, JobHandle, Runner
+from app.core.tasks import Runner
 from app.core.view_state import ViewState
 from app.notices import Notices
-from app.previewing import Preview, Previewing
-from models.base import SegmentationResult, SliceMask
+from app.previewing import Previewing
+from app.prompt_jobs import PromptJobs
 from models.engine import InferenceEngine, SegmentationRequest
 
 # A new box on the slice of an earlier box of the same object replaces it if they overlap this
 # much (intersection over union); otherwise it is another object.
 SAME_OBJECT_OVERLAP = 0.3
-
-
-@dataclass
-class _Pending:
-    """Prompts of one object whose mask has not arrived."""
-
-    object_id: int
-    prompts: tuple[Prompt, ...]
-    step: str
-    handle: JobHandle | None = None
-
-
-@dataclass
-class StopRequest:
-    """Set by the GUI, read by a job that ends early and keeps what it has."""
-
-    is_wanted: bool = False
-
-
-@dataclass
-class _Partial:
-    """Slices that a running carry-through has finished; a deque is safe between two threads."""
-
-    finished: deque[tuple[int, SliceMask]] = field(default_factory=deque)
 
 
 class Prompting:
@@ -72,9 +45,6 @@ class Prompting:
     model_id : str
     model_window : tuple of 2 float
         Intensities that become 0 and 1 for the network.
-    draw_over : DrawOver
-    scores : dict of object id to dict of slice index to float
-        The model's own estimates, for badges and the review.
 
     Events
     ------
@@ -95,35 +65,41 @@ class Prompting:
         self.document: Document | None = None
         self.model_id = model_id
         self.model_window: tuple[float, float] = (0.0, 1.0)
-        self.draw_over = DrawOver.EMPTY
-        self.scores: dict[int, dict[int, float]] = {}
-        self.pending_changed: Event[None] = Event()
-        self.scores_changed: Event[None] = Event()
-        self.answered: Event[tuple[int, SegmentationResult]] = Event()
-        self._runner = runner
         self._engine = engine
         self._view_state = view_state
-        self._notices = notices
-        self._pending: list[_Pending] = []
-        self._current_object: int | None = None
-        self._alternatives: Alternatives | None = None
-        self._stop: StopRequest | None = None
         self._previewing = Previewing(runner, engine)
+        self._jobs = PromptJobs(runner, engine, notices, self._previewing)
+        self._current_object: int | None = None
+        self.pending_changed = self._jobs.pending_changed
+        self.scores_changed = self._jobs.scores_changed
+        self.answered = self._jobs.answered
         self.preview_changed = self._previewing.changed
 
     def open(self, document: Document | None, window: tuple[float, float]) -> None:
         """Work on another document."""
-        self.drop_all()
+        self._jobs.open(document)
         self.document = document
         self.model_window = window
-        self.scores = {}
         self._current_object = None
-        self._alternatives = None
 
     @property
     def pending(self) -> tuple[Prompt, ...]:
         """Prompts that wait for their masks."""
-        return tuple(p for waiting in self._pending for p in waiting.prompts)
+        return self._jobs.pending
+
+    @property
+    def scores(self) -> dict[int, dict[int, float]]:
+        """The model's own estimates, by object and slice, for badges and the review."""
+        return self._jobs.scores
+
+    @property
+    def draw_over(self) -> DrawOver:
+        """Which voxels a mask may take."""
+        return self._jobs.draw_over
+
+    @draw_over.setter
+    def draw_over(self, policy: DrawOver) -> None:
+        self._jobs.draw_over = policy
 
     @property
     def current_object(self) -> int | None:
@@ -191,32 +167,9 @@ class Prompting:
         self.pending_changed.emit(None)
 
     def next_alternative(self) -> None:
-        """Put another outline of the latest answer in its place, the first again after the last.
-
-        Raises
-        ------
-        PromptError
-            The model offered none, or its object is gone.
-        """
-        document, others = self._editable(), self._alternatives
-        is_there = others is not None and any(
-            p.object_id == others.object_id for p in document.prompts
-        )
-        if others is None or not is_there:
-            raise PromptError(
-                "There is no other outline to show; the model offers some where it is unsure."
-            )
-        region, mask = others.next()
-        command = ApplyPrediction(
-            "Another outline",
-            object_id=others.object_id,
-            label_id=others.label_id,
-            region=region,
-            mask=mask,
-            covered=others.covered,
-            draw_over=self.draw_over,
-        )
-        document.when_idle(lambda: document.do(command))
+        """Put another outline of the latest answer in its place; see `PromptJobs`."""
+        self._editable()
+        self._jobs.next_alternative()
 
     def reset_object(self) -> None:
         """Take back the current object's prompts and mask, as one undo step."""
@@ -226,7 +179,7 @@ class Prompting:
             object_id = document.prompts[-1].object_id
         if object_id is None:
             return
-        self._drop_pending(object_id)
+        self._jobs.drop(object_id)
         self._current_object = None
         self.pending_changed.emit(None)
         # R may be pressed in the middle of a brush stroke.
@@ -278,7 +231,7 @@ class Prompting:
         document = self.document
         if box_rc is None or document is None:
             self._previewing.hide()
-        elif not self._pending:
+        elif not self._jobs.pending:
             self._previewing.show_box(
                 document.volume,
                 self.model_id,
@@ -302,28 +255,20 @@ class Prompting:
 
     def drop_latest(self) -> bool:
         """Cancel the latest waiting prompt; False if none waits."""
-        if not self._pending:
-            return False
-        self._drop_pending(self._pending[-1].object_id)
-        return True
+        return self._jobs.drop_latest()
 
     @property
     def is_carrying(self) -> bool:
         """Whether a mask is being carried through slices."""
-        return self._stop is not None
+        return self._jobs.is_carrying
 
     def stop_carrying(self) -> bool:
         """End a running carry-through, keeping the slices that are done; False if none runs."""
-        if self._stop is None:
-            return False
-        self._stop.is_wanted = True
-        return True
+        return self._jobs.stop_carrying()
 
     def drop_all(self) -> None:
         """Cancel everything that waits."""
-        while self.drop_latest():
-            pass
-        self._previewing.hide()
+        self._jobs.drop_all()
 
     # -- inside: which object a prompt belongs to ------------------------------------------------
 
@@ -368,10 +313,8 @@ class Prompting:
         """Return an object's prompts, waiting ones before those in the document."""
         if object_id is None or self.document is None:
             return ()
-        for waiting in self._pending:
-            if waiting.object_id == object_id:
-                return waiting.prompts
-        return in_object(self.document.prompts, object_id)
+        waiting = self._jobs.waiting_for(object_id)
+        return waiting or in_object(self.document.prompts, object_id)
 
     def _require_object(self) -> int:
         assert self._current_object is not None
@@ -382,129 +325,13 @@ class Prompting:
             raise PromptError("Open a scan first.")
         return self.document
 
-    # -- inside: requests ----------------------------------------------------------------------
-
     def _request(
         self, object_id: int, prompts: tuple[Prompt, ...], step: str, *, is_carried: bool = False
     ) -> None:
-        document = self._editable()
-        label_id = prompts[0].label_id
-        info = document.label_table.get(label_id)
-        if info is None:
-            raise PromptError("Choose a label first; the mask needs one.")
-        if info.locked:
-            raise PromptError(f"“{info.name}” is locked. Open its padlock to add to it.")
-        self._drop_pending(object_id)
-        waiting = _Pending(object_id, prompts, f"{step} ({info.name})")
-        self._pending.append(waiting)
+        volume = self._editable().volume
+        request = SegmentationRequest(volume, self.model_id, prompts, self.model_window)
         is_carried = is_carried or any(isinstance(p, BoxPrompt) and p.through for p in prompts)
-        stop, partial = StopRequest(), _Partial()
-        request = SegmentationRequest(document.volume, self.model_id, prompts, self.model_window)
-        text = f"Carrying {info.name} through" if is_carried else f"Segmenting {info.name}"
-
-        def work(ctx: JobContext) -> SegmentationResult:
-            return self._engine.run(
-                request,
-                ctx,
-                on_slice=lambda index, mask: partial.finished.append((index, mask)),
-                should_stop=lambda: stop.is_wanted,
-            )
-
-        def done(result: SegmentationResult) -> None:
-            document.when_idle(lambda: self._accept(document, waiting, result))
-
-        def failed(error: BaseException, trace: str) -> None:
-            self._forget(waiting)
-            self._notices.failed("segment")(error, trace)
-
-        report = self._notices.progress("segment", text)
-
-        def progress(fraction: float, detail: str) -> None:
-            report(fraction, detail)
-            self._show_partial(partial, prompts[0].axis, label_id)
-
-        self._stop = stop if is_carried else None
-        self._notices.begin("segment", text, can_cancel=True)
-        waiting.handle = self._runner.submit(
-            work,
-            key=f"segment {object_id}",
-            done=done,
-            failed=failed,
-            progress=progress if is_carried else None,
-        )
-        self.pending_changed.emit(None)
-
-    def _accept(self, document: Document, waiting: _Pending, result: SegmentationResult) -> None:
-        # The click may have been cancelled, or another scan opened, while its result waited.
-        if document is not self.document or waiting not in self._pending:
-            return
-        self._forget(waiting)
-        if waiting.prompts[0].label_id not in document.label_table:
-            return  # it was deleted meanwhile
-        others = tuple(p for p in document.prompts if p.object_id != waiting.object_id)
-        covered = self._with_slices_left(document, waiting, result)
-        with document.group(waiting.step):
-            document.do(SetPrompts(waiting.step, (*others, *waiting.prompts)))
-            document.do(
-                ApplyPrediction(
-                    waiting.step,
-                    object_id=waiting.object_id,
-                    label_id=waiting.prompts[0].label_id,
-                    region=result.region,
-                    mask=result.mask,
-                    covered=covered,
-                    draw_over=self.draw_over,
-                )
-            )
-        self._alternatives = None
-        if result.alternatives:
-            self._alternatives = Alternatives(
-                waiting.object_id, waiting.prompts[0].label_id, result
-            )
-            self._notices.tell("The model is unsure here. C shows another outline.")
-        self.scores[waiting.object_id] = dict(result.scores)
-        self.answered.emit((waiting.object_id, result))
-        self.scores_changed.emit(None)
-        for sentence in result.stopped:
-            self._notices.tell(sentence)
-        if result.region is None:
-            self._notices.tell("The model found nothing there; try a tighter box.")
-
-    def _with_slices_left(
-        self, document: Document, waiting: _Pending, result: SegmentationResult
-    ) -> Region:
-        """Return what a result speaks about, with the slices that its range no longer holds."""
-        axis, covered = result.axis, result.covered
-        before = through_of(in_object(document.prompts, waiting.object_id))
-        now = through_of(waiting.prompts)
-        if before is None or now is None:
-            return covered
-        start, stop = covered.start_zyx[axis], covered.stop_zyx[axis]
-        if before[0] < now[0]:
-            start = min(start, before[0])
-        if before[1] > now[1]:
-            stop = max(stop, before[1])
-        return covered.with_axis(axis, start, stop)
-
-    def _show_partial(self, partial: _Partial, axis: int, label_id: int) -> None:
-        while partial.finished:
-            index, slice_mask = partial.finished.popleft()
-            self._previewing.show(Preview(axis, index, slice_mask.mask, label_id))
-
-    def _forget(self, waiting: _Pending) -> None:
-        if waiting in self._pending:
-            self._pending.remove(waiting)
-        self._stop = None
-        if not self._pending:
-            self._notices.end("segment")
-        self._previewing.show(None)
-        self.pending_changed.emit(None)
-
-    def _drop_pending(self, object_id: int) -> None:
-        for waiting in [w for w in self._pending if w.object_id == object_id]:
-            if waiting.handle is not None:
-                waiting.handle.cancel()
-            self._forget(waiting)
+        self._jobs.ask(object_id, request, step, is_carried=is_carried)
 
 
 def _overlap(a: Region, b: Region) -> float:

@@ -21,37 +21,36 @@ from app.core.errors import PromptError
 from app.core.events import Event
 from app.core.labels import DrawOver, LabelInfo, LabelTable
 from app.core.prompts import Prompt
-from app.core.tasks import JobContext, JobHandle, Runner
+from app.core.tasks import Runner
 from app.core.view_state import ViewState
 from app.core.volume import Volume
 from app.editing.operation import Operation
 from app.encoding import IdleEncoding
 from app.exporting import SaveReport, save_result
 from app.importing import MaskImport
-from app.io.reader import SeriesInfo, read_volume, scan
+from app.io.reader import SeriesInfo
 from app.label_editing import LabelEditing
 from app.mask_editing import MaskEditing
 from app.measurements import Measurements
+from app.model_choice import ModelChoice
 from app.notices import Message, Notices, Status
+from app.opening import Opening, read_image
 from app.previewing import Preview
 from app.prompting import Prompting
 from app.recent import RecentFiles
 from app.review import Review
-from app.settings import Settings, user_cache_dir, user_data_dir, user_models_dir
+from app.settings import Settings, user_cache_dir, user_data_dir
 from app.timings import Timings
 from app.tuning import Tuning
 from app.view3d.surfaces import SceneSource
 from app.volume_figures import VolumeFigures
 from app.workspace.keeper import ImageWanted, Keeper, Offer, Restored
-from app.workspace.recovery import image_digest
 from app.workspace.schema import SUFFIX as WORKSPACE_SUFFIX
 from app.workspace.step import restored_document
 from app.workspace.store import ImageRef
 from app.workspace.view import apply_view, scores_in, view_content, window_in
-from models.base import InstalledModel, ModelKind, ModelSpec
+from models.base import InstalledModel
 from models.engine import DEFAULT_MODEL, InferenceEngine
-from models.model_store import import_model
-from models.preprocess import intensity_window
 
 __all__ = [
     "ImageWanted",
@@ -72,12 +71,10 @@ class Session:
     ----------
     document : Document, optional
     view_state : ViewState
-    device_text : str
-        Where and how the model runs, and why there.
     source_path : Path, optional
         The opened file or folder.
-    offered_path : Path, optional
-        The folder whose series were offered last.
+    opening : Opening
+        Reads scans; says which folder's series were offered.
     review : Review
         Which slices need a look, and which got one.
     keeper : Keeper
@@ -121,22 +118,21 @@ class Session:
         self.settings = settings
         self.view_state = ViewState()
         self.document: Document | None = None
-        self.device_text = ""
         self.source_path: Path | None = None
-        self.offered_path: Path | None = None
         self._runner = runner
         self._file_runner = file_runner
         self._engine = engine
-        self._models = models
         self._notices = Notices()
-        self._open_handle: JobHandle | None = None
+        self.opening = Opening(file_runner, self._notices, self._opened)
         self._prompting = Prompting(
             runner, engine, self.view_state, self._notices, settings.model_id or DEFAULT_MODEL
         )
         self.review = Review(lambda: self.scores)
         self._prompting.answered.connect(lambda answer: self.review.record(*answer))
         self._encoding = IdleEncoding(runner, engine, self.view_state, self._notices)
-        self._encoding.device_changed.connect(self._show_device)
+        self._model_choice = ModelChoice(
+            runner, file_runner, engine, models, self._notices, self._prompting, self._encoding
+        )
         # Not on the model's runner: a mask is edited while another one is carried through.
         self._mask_editing = MaskEditing(
             file_runner, self.view_state, self._notices, lambda: self.draw_over
@@ -148,7 +144,7 @@ class Session:
         self.measurements = Measurements(file_runner, self._notices)
         self.label_editing = LabelEditing(file_runner, self._notices)
         # Only looked at: for that, a tilted series on a regular grid is good enough.
-        self.beside = Beside(file_runner, self._notices, partial(_read_image, resample=True))
+        self.beside = Beside(file_runner, self._notices, partial(read_image, resample=True))
         self.recent = RecentFiles(
             file_runner, settings, self._notices, user_cache_dir() / "pictures"
         )
@@ -172,14 +168,14 @@ class Session:
             user_data_dir() / "workspaces",
             view=self._view_content,
             # The image of kept work was opened already, if need be on a regular grid.
-            read_image=partial(_read_image, resample=True),
+            read_image=partial(read_image, resample=True),
             show=self._show_restored,
             app_version=__version__,
         )
 
         self.document_changed: Event[Document | None] = Event()
-        self.series_offered: Event[tuple[SeriesInfo, ...]] = Event()
-        self.models_changed: Event[None] = Event()
+        self.series_offered = self.opening.series_offered
+        self.models_changed = self._model_choice.changed
         self.saved: Event[SaveReport] = Event()
         self.status_changed = self._notices.status_changed
         self.message = self._notices.message
@@ -195,48 +191,20 @@ class Session:
     @property
     def models(self) -> Mapping[str, InstalledModel]:
         """Installed models by id."""
-        return self._models()
+        return self._model_choice.installed
+
+    @property
+    def device_text(self) -> str:
+        """Where and how the model runs, and why there."""
+        return self._model_choice.device_text
 
     def load_model(self, model_id: str | None = None) -> None:
         """Make a model ready on the worker; a prompt given meanwhile waits for it."""
-        wanted = self._prompting.model_id = model_id or self.model_id
-
-        def work(ctx: JobContext) -> tuple[str, ModelSpec]:
-            spec = self._engine.load(wanted).spec
-            return self._engine.device_text(wanted), spec
-
-        def done(result: tuple[str, ModelSpec]) -> None:
-            device_text, spec = result
-            self._encoding.use(spec)
-            self._notices.end("model")
-            self._show_device(device_text)
-
-        self._notices.begin("model", "Loading the model")
-        self._runner.submit(work, key="model", done=done, failed=self._notices.failed("model"))
-
-    def _show_device(self, device_text: str) -> None:
-        self.device_text = device_text
-        self.models_changed.emit(None)
+        self._model_choice.load(model_id)
 
     def import_model(self, path: Path) -> None:
         """Add a published checkpoint on the worker, and use it if it takes prompts."""
-        path, taken = Path(path), frozenset(self.models)
-
-        def done(model: InstalledModel) -> None:
-            self._notices.end("import")
-            self._notices.tell(f"Imported {model.title}; licence: {model.licence}.")
-            self.models_changed.emit(None)
-            if model.kind is ModelKind.PROMPTABLE:
-                self.load_model(model.id)
-
-        self._notices.begin("import", f"Importing {path.name}", can_cancel=False)
-        self._file_runner.submit(
-            lambda ctx: import_model(path, user_models_dir(), ctx, taken=taken),
-            key=f"import {path}",
-            done=done,
-            failed=self._notices.failed("import"),
-            progress=self._notices.progress("import", f"Importing {path.name}"),
-        )
+        self._model_choice.add(path)
 
     # -- opening -------------------------------------------------------------------------------
 
@@ -251,38 +219,7 @@ class Session:
         if path.suffix.lower() == WORKSPACE_SUFFIX:
             self.open_workspace(path)
             return
-
-        def work(
-            ctx: JobContext,
-        ) -> tuple[SeriesInfo, ...] | tuple[Volume, tuple[float, float], ImageRef]:
-            if series_uid is None and path.is_dir():
-                found = scan(path)
-                openable = tuple(s for s in found if s.is_openable)
-                if len(openable) > 1:
-                    return openable
-                crooked = tuple(s for s in found if s.can_resample)
-                if crooked and not openable:
-                    return crooked
-            volume, window = _read_image(path, series_uid or "", ctx, resample=resample)
-            shape, where = volume.geometry.shape_zyx, str(path.absolute())
-            return volume, window, ImageRef(image_digest(volume), shape, where, series_uid or "")
-
-        def done(result: tuple) -> None:
-            self._notices.end("open")
-            if isinstance(result[0], Volume):
-                self._opened(path, *result)
-            else:
-                self.offered_path = path
-                self.series_offered.emit(result)
-
-        self._notices.begin("open", f"Opening {path.name}", can_cancel=True)
-        self._open_handle = self._file_runner.submit(
-            work,
-            key="open",
-            done=done,
-            failed=self._notices.failed("open"),
-            progress=self._notices.progress("open", f"Opening {path.name}"),
-        )
+        self.opening.open(path, series_uid=series_uid, resample=resample)
 
     def _opened(
         self, path: Path, volume: Volume, window: tuple[float, float], image: ImageRef
@@ -298,14 +235,12 @@ class Session:
 
     def open_workspace(self, path: Path, image_path: Path | None = None) -> None:
         """Go on with a workspace, on its image; ``image_path`` says where that is now."""
-        handle = self.keeper.open(Path(path), image_path, self._recent_paths())
-        self._open_handle = handle or self._open_handle
+        self.opening.follow(self.keeper.open(Path(path), image_path, self._recent_paths()))
 
     def go_on(self) -> None:
         """Go on with the earlier work that was offered."""
         volume = None if self.document is None else self.document.volume
-        handle = self.keeper.go_on(volume, self.view_state.window, self._recent_paths())
-        self._open_handle = handle or self._open_handle
+        self.opening.follow(self.keeper.go_on(volume, self.view_state.window, self._recent_paths()))
 
     def look_for_unfinished(self) -> None:
         """Offer what a crash interrupted; for the start of the program."""
@@ -510,9 +445,7 @@ class Session:
         self.measurements.drop()
         self.figures.drop()
         self.automatic.stop()
-        if self._open_handle is not None:
-            self._open_handle.cancel()
-        self._notices.end("open")
+        self.opening.drop()
 
     # -- labels --------------------------------------------------------------------------------
 
@@ -576,14 +509,6 @@ class Session:
         if self.document is None:
             raise PromptError("Open a scan first.")
         return self.document
-
-
-def _read_image(
-    path: Path, series_uid: str, ctx: JobContext, *, resample: bool
-) -> tuple[Volume, tuple[float, float]]:
-    """Return a scan and the window that suits it."""
-    volume = read_volume(path, series_uid=series_uid or None, resample=resample, ctx=ctx)
-    return volume, intensity_window(volume.voxels, volume.modality)
 
 
 def _first_table() -> LabelTable:

@@ -239,7 +239,7 @@ class MainWindow(QMainWindow):
 
     def _on_series_offered(self, series: tuple[SeriesInfo, ...]) -> None:
         chosen = dialogs.ask_series(self, series)
-        path = self.session.offered_path
+        path = self.session.opening.offered_path
         if chosen is not None and path is not None:
             self.session.open(path, series_uid=chosen.uid, resample=not chosen.is_openable)
 

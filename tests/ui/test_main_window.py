@@ -256,7 +256,7 @@ def test_several_series_are_offered_and_the_chosen_one_is_opened(bench, tmp_path
         asked.append((path, series_uid, resample))
 
     monkeypatch.setattr(bench.session, "open", opened)
-    bench.session.offered_path = tmp_path
+    bench.session.opening.offered_path = tmp_path
     bench.session.series_offered.emit(series)
     assert asked == [(tmp_path, "second", False)]
 

@@ -1,0 +1,106 @@
+"""Reads a scan on the worker, or offers the series of a folder. No Qt; on the GUI thread only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from app.core.events import Event
+from app.core.tasks import JobContext, JobHandle, Runner
+from app.core.volume import Volume
+from app.io.reader import SeriesInfo, read_volume, scan
+from app.notices import Notices
+from app.workspace.recovery import image_digest
+from app.workspace.store import ImageRef
+from models.preprocess import intensity_window
+
+Opened = Callable[[Path, Volume, tuple[float, float], ImageRef], None]
+
+
+class Opening:
+    """Opens scans.
+
+    Parameters
+    ----------
+    runner : Runner
+    notices : Notices
+    opened : callable
+        Gets the path, the scan, the window that suits it, and how to find it again.
+
+    Attributes
+    ----------
+    offered_path : Path, optional
+        The folder whose series were offered last.
+
+    Events
+    ------
+    series_offered : tuple of SeriesInfo
+        The path holds several series; call `open` again with one of their uids.
+    """
+
+    def __init__(self, runner: Runner, notices: Notices, opened: Opened) -> None:
+        self.offered_path: Path | None = None
+        self.series_offered: Event[tuple[SeriesInfo, ...]] = Event()
+        self._runner = runner
+        self._notices = notices
+        self._opened = opened
+        self._handle: JobHandle | None = None
+
+    def open(self, path: Path, *, series_uid: str | None, resample: bool) -> None:
+        """Read a scan; see `Session.open`."""
+
+        def work(
+            ctx: JobContext,
+        ) -> tuple[SeriesInfo, ...] | tuple[Volume, tuple[float, float], ImageRef]:
+            if series_uid is None and path.is_dir():
+                offered = _series_to_choose(path)
+                if offered:
+                    return offered
+            volume, window = read_image(path, series_uid or "", ctx, resample=resample)
+            shape, where = volume.geometry.shape_zyx, str(path.absolute())
+            return volume, window, ImageRef(image_digest(volume), shape, where, series_uid or "")
+
+        def done(result: tuple) -> None:
+            self._notices.end("open")
+            if isinstance(result[0], Volume):
+                self._opened(path, *result)
+            else:
+                self.offered_path = path
+                self.series_offered.emit(result)
+
+        self._notices.begin("open", f"Opening {path.name}", can_cancel=True)
+        self._handle = self._runner.submit(
+            work,
+            key="open",
+            done=done,
+            failed=self._notices.failed("open"),
+            progress=self._notices.progress("open", f"Opening {path.name}"),
+        )
+
+    def follow(self, handle: JobHandle | None) -> None:
+        """Let `drop` cancel another job that opens something, too."""
+        self._handle = handle or self._handle
+
+    def drop(self) -> None:
+        """Cancel what is being opened."""
+        if self._handle is not None:
+            self._handle.cancel()
+        self._notices.end("open")
+
+
+def read_image(
+    path: Path, series_uid: str, ctx: JobContext, *, resample: bool
+) -> tuple[Volume, tuple[float, float]]:
+    """Return a scan and the window that suits it."""
+    volume = read_volume(path, series_uid=series_uid or None, resample=resample, ctx=ctx)
+    return volume, intensity_window(volume.voxels, volume.modality)
+
+
+def _series_to_choose(folder: Path) -> tuple[SeriesInfo, ...]:
+    """Return the series that a person must choose from; none where it is clear."""
+    found = scan(folder)
+    openable = tuple(s for s in found if s.is_openable)
+    if len(openable) > 1:
+        return openable
+    crooked = tuple(s for s in found if s.can_resample)
+    return crooked if crooked and not openable else ()
