@@ -440,11 +440,10 @@ def test_dropped_imagenet_arrays_are_refused_with_the_reason(bench, tmp_path, us
 
 
 @pytest.mark.qt_log_ignore("This plugin does not support")
-def test_a_model_is_chosen_from_the_menu_and_remembered(bench, monkeypatch, user_home):
+def test_a_model_is_chosen_from_the_menu_and_remembered(qtbot, qapp, bright_model, user_home):
     other = dataclasses.replace(bright_models()["embedded"], id="other", title="Other")
     both = {**bright_models(), "other": other}
-    monkeypatch.setattr(bench.session, "_models", lambda: both)
-    monkeypatch.setattr(bench.session._engine, "_models", lambda: both)
+    bench = Bench(qtbot, qapp, lambda: both)
     menu = bench.window.model_menu
     menu.popup(bench.window.mapToGlobal(QPoint(100, 100)))
     actions = {action.text(): action for action in menu.actions()}
