@@ -28,7 +28,7 @@ from models.preprocess import (
     zoom_to_box,
     zoom_to_slice,
 )
-from models.propagation import box_around
+from models.prompted_object import box_around
 from models.runtime import Device, Network, cpu_precision, open_graph, wrap_module
 from models.volume_guide import VolumeGuide
 

@@ -14,7 +14,8 @@ from app.core.tasks import NullContext
 from app.core.volume import Volume
 from models.base import ModelKind, ModelSpec, SliceMask, SlicePrompts, SliceView
 from models.cache import EmbeddingCache
-from models.propagation import PromptedSegmenter, StopRules, box_around, dice
+from models.prompted_object import box_around
+from models.propagation import PromptedSegmenter, StopRules, dice
 
 WINDOW = (0.0, 1.0)
 
