@@ -24,9 +24,29 @@ class StdConv2d(nn.Conv2d):
         return functional.conv2d(x, weight, self.bias, self.stride, self.padding)
 
 
-def _group_norm(channels: int) -> nn.GroupNorm:
+class GroupNorm(nn.GroupNorm):
+    """Group norm whose gradient on a CPU does not cost more than the convolutions'.
+
+    PyTorch's is ten times slower where the channels are stored last, as convolutions like them.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training or x.is_cuda:
+            return super().forward(x)
+        if self.num_groups == self.num_channels:
+            one_by_one = (
+                functional.batch_norm(
+                    image[None], None, None, self.weight, self.bias, training=True, eps=self.eps
+                )
+                for image in x
+            )
+            return torch.cat(list(one_by_one))
+        return super().forward(x.contiguous()).contiguous(memory_format=torch.channels_last)
+
+
+def _group_norm(channels: int) -> GroupNorm:
     # 32 groups; narrow networks get the most that divide their channels.
-    return nn.GroupNorm(math.gcd(32, channels), channels, eps=1e-6)
+    return GroupNorm(math.gcd(32, channels), channels, eps=1e-6)
 
 
 class Unit(nn.Module):
@@ -45,7 +65,7 @@ class Unit(nn.Module):
         if stride != 1 or n_in != n_out:
             self.downsample = StdConv2d(n_in, n_out, 1, stride, bias=False)
             # One group per channel and another epsilon than elsewhere: so the weights were made.
-            self.gn_proj = nn.GroupNorm(n_out, n_out)
+            self.gn_proj = GroupNorm(n_out, n_out)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         shortcut = x if self.downsample is None else self.gn_proj(self.downsample(x))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.networks.transunet import StdConv2d, TransUNet, transunet_r50_vit_b16
+from models.networks.transunet import GroupNorm, StdConv2d, TransUNet, transunet_r50_vit_b16
 from tests.models.reference.parity import ParityKit, assert_golden, n_parameters, shapes_of
 
 NAME = "transunet_R50-ViT-B_16_img224_cls9"
@@ -116,6 +116,24 @@ def test_standardised_convolution_ignores_shift_and_scale_of_its_weights():
     torch.testing.assert_close(conv(x), wanted, rtol=1e-3, atol=1e-3)
     assert not torch.equal(conv(x), wanted)
     assert isinstance(conv, nn.Conv2d)
+
+
+@pytest.mark.parametrize("n_groups", [4, 8])
+def test_the_norm_of_training_is_pytorchs(n_groups):
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(3, 8, 5, 6, generator=generator).to(memory_format=torch.channels_last)
+    weight, bias = torch.randn(2, 8, generator=generator)
+    slope = torch.randn(x.shape, generator=generator)
+    answers = []
+    for kind in (GroupNorm, nn.GroupNorm):
+        norm = kind(n_groups, 8, eps=1e-6).train()
+        norm.load_state_dict({"weight": weight, "bias": bias})
+        given = x.clone().requires_grad_()
+        found = norm(given)
+        found.backward(slope)
+        answers.append((found.detach(), given.grad, norm.weight.grad, norm.bias.grad))
+    for own, reference in zip(*answers, strict=True):
+        torch.testing.assert_close(own, reference)
 
 
 def test_a_batch_of_two_is_two_batches_of_one():
