@@ -34,13 +34,14 @@ class GroupNorm(nn.GroupNorm):
         if not self.training or x.is_cuda:
             return super().forward(x)
         if self.num_groups == self.num_channels:
-            one_by_one = (
+            # Parts, not `image[None]`: of that PyTorch takes the gradient in the wrong order.
+            one_by_one = [
                 functional.batch_norm(
-                    image[None], None, None, self.weight, self.bias, training=True, eps=self.eps
+                    part, None, None, self.weight, self.bias, training=True, eps=self.eps
                 )
-                for image in x
-            )
-            return torch.cat(list(one_by_one))
+                for part in x.split(1)
+            ]
+            return torch.cat(one_by_one)
         return super().forward(x.contiguous()).contiguous(memory_format=torch.channels_last)
 
 
