@@ -18,6 +18,22 @@ NORMS = (None, "batch", "instance", "group", "sample")
 ACTIVATIONS = ("prelu", "elu", "relu")
 
 
+class Convolution(nn.Conv3d):
+    """A convolution that learns in float32 where bfloat16 would spoil the network.
+
+    Over exactly two padded planes the gradient of its weights is left uninitialised by oneDNN's
+    bfloat16 kernels (seen with PyTorch 2.15 on AVX-512): huge numbers, or none, in one tensor, and
+    with the clipped gradient nothing learns.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        is_reduced = self.training and torch.is_autocast_enabled("cpu") and not x.is_cuda
+        if is_reduced and x.shape[2] == 2:
+            with torch.autocast("cpu", enabled=False):
+                return super().forward(x.float())
+        return super().forward(x)
+
+
 class ConvUnit(nn.Module):
     """A convolution with what follows it: conv, norm, act."""
 
@@ -119,7 +135,7 @@ class VNet(nn.Module):
         def stage(n_in: int, n_out: int, n_convs: int, has_bias: bool, has_last_act: bool) -> Stage:
             layers = []
             for i in range(n_convs):
-                conv = nn.Conv3d(
+                conv = Convolution(
                     n_in if i == 0 else n_out, n_out, kernel, padding=kernel // 2, bias=has_bias
                 )
                 layers.append(unit(conv, n_out, has_last_act or i < n_convs - 1))
@@ -146,7 +162,7 @@ class VNet(nn.Module):
             self.decoder.append(stage(arriving, arriving, n_convs, decoder_bias, has_last_act))
         self.hidden_head: nn.Module = nn.Identity()
         if hidden_head:
-            conv = nn.Conv3d(arriving, n_classes, kernel, padding=kernel // 2, bias=bias)
+            conv = Convolution(arriving, n_classes, kernel, padding=kernel // 2, bias=bias)
             self.hidden_head = unit(conv, n_classes)
             arriving = n_classes
         self.head = nn.Conv3d(arriving, n_classes, 1)
