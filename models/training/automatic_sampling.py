@@ -101,6 +101,7 @@ class TileStream(IterableDataset):
         self._scans = scans
         self._recipe = recipe
         self._seed = seed
+        self._places = [] if recipe.model.is_volumetric else _places(scans)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         torch.set_num_threads(1)
@@ -113,13 +114,9 @@ class TileStream(IterableDataset):
 
     def _draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         recipe, spec = self._recipe, self._recipe.model
-        scan = self._scans[rng.integers(len(self._scans))]
+        scan, index = self._scan_and_slice(rng)
         image, labels = scan.image, scan.labels
         if not spec.is_volumetric:
-            index = int(rng.integers(len(image)))
-            if not labels[index].any() and rng.random() < 0.5:
-                # Half of the empty slices are enough to learn what is empty.
-                index = int(rng.integers(len(image)))
             image, labels = image[index : index + 1], labels[index : index + 1]
         known = scan.is_known
         if recipe.is_mirrored and rng.random() < 0.5:
@@ -143,6 +140,17 @@ class TileStream(IterableDataset):
             tile, label_tile = tile[0], label_tile[0]
         return tile, label_tile, known
 
+    def _scan_and_slice(self, rng: np.random.Generator) -> tuple[PreparedScan, int]:
+        """Return a scan and one of its slices; every other time one with a structure drawn first,
+        so that what few slices show is seen often enough."""
+        places = self._places
+        if places and rng.random() < 0.5:
+            own = places[rng.integers(len(places))]
+            number, index = own[rng.integers(len(own))]
+            return self._scans[number], int(index)
+        scan = self._scans[rng.integers(len(self._scans))]
+        return scan, int(rng.integers(len(scan.image)))
+
     def _swapped(self, labels: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         values = [label.value for label in self._recipe.model.labels]
         order = list(range(len(values) + 1))
@@ -150,6 +158,17 @@ class TileStream(IterableDataset):
             first, second = values.index(a) + 1, values.index(b) + 1
             order[first], order[second] = second, first
         return torch.tensor(order, dtype=torch.uint8)[labels.long()], known[order]
+
+
+def _places(scans: list[PreparedScan]) -> list[np.ndarray]:
+    """Return for each structure (n, 2): the numbers of the scans and slices that show it."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    for number, scan in enumerate(scans):
+        for index, labels in enumerate(scan.labels):
+            for channel in torch.unique(labels).tolist():
+                if channel:
+                    found.setdefault(channel, []).append((number, index))
+    return [np.array(own) for _, own in sorted(found.items())]
 
 
 def with_contrast(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -37,8 +37,10 @@ def partial_loss(logits: Tensor, target: Tensor, known: Tensor) -> tuple[Tensor,
     """Return half cross-entropy plus half soft Dice, and the mean Dice of the known structures.
 
     Dice has squared denominators (Milletari et al., 3DV 2016, section 3); the halves are those of
-    TransUNet (Chen et al., 2021, section 4.2). What a case has no labels for counts as background
-    there: its probability is added to the background's (marginal loss, Shi et al., MedIA 2021).
+    TransUNet (Chen et al., 2021, section 4.2). Dice is that of the whole batch, and of the
+    structures that are in it: image by image, a structure that most images do not show is learnt
+    to be nowhere. What a case has no labels for counts as background there: its probability is
+    added to the background's (marginal loss, Shi et al., MedIA 2021).
 
     Parameters
     ----------
@@ -59,17 +61,22 @@ def partial_loss(logits: Tensor, target: Tensor, known: Tensor) -> tuple[Tensor,
     entropy = -logs.gather(1, wanted[:, None]).mean()
     hot = functional.one_hot(wanted, logits.shape[1]).movedim(-1, 1).to(logs.dtype)
     share = logs.exp()
-    overlap = (share * hot).sum(space)
-    squares = (share**2).sum(space) + hot.sum(space)
-    soft = (2 * overlap + 1) / (squares + 1)
-    counted = known.clone()
+    of_known = known.reshape(shape)
+    share, hot = share * of_known, hot * of_known
+    whole = (0, *space)
+    overlap, size = (share * hot).sum(whole), hot.sum(whole)
+    soft = (2 * overlap + 1) / ((share**2).sum(whole) + size + 1)
+    counted = size > 0
     # The background is nearly everything: its Dice teaches nothing.
-    counted[:, 0] = False
-    loss = 0.5 * entropy + 0.5 * (1 - soft)[counted].mean()
+    counted[0] = False
+    loss = 0.5 * entropy
+    if counted.any():
+        loss = loss + 0.5 * (1 - soft)[counted].mean()
     with torch.no_grad():
         found = logits.argmax(1)
         scores = class_dice(found, wanted, logits.shape[1])
-    present = counted & ~torch.isnan(scores)
+    present = known & ~torch.isnan(scores)
+    present[:, 0] = False
     return loss, float(scores[present].mean()) if present.any() else 1.0
 
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from app import benchmark
 from app.core.errors import Cancelled
+from app.settings import user_models_dir
 from models.automatic.segmenter import AutomaticSegmenter
 from tests.cli.conftest import refused, write_image
 from tests.models.automatic.networks import AIR, FIRST, SECOND, bands, install, spec_for
@@ -147,3 +149,13 @@ def test_models_are_evaluated_side_by_side(run, model, ct, tmp_path):
     assert "| organ 7 | 1 |" in tables.read_text("utf-8")
     assert "organ 3" in run(*words).out
     refused(run(*words[:-1], "tiny,huge"), 4, "huge")
+
+
+def test_bench_times_each_automatic_model_in_a_process_of_its_own(user_home, tmp_path, monkeypatch):
+    model = install(user_models_dir(), spec_for(spacing=(12.0, 12.0, 12.0)))
+    monkeypatch.setattr(benchmark, "HEAD_NECK_ZYX", (20, 30, 30))
+    found = benchmark.automatic_figures({model.id: model}, tmp_path)
+    (own,) = found.values()
+    assert own["seconds"] > 0
+    assert own["peak_rss_mb"] > 50
+    assert own["goal"] in benchmark.GOALS

@@ -228,19 +228,32 @@ def test_mirroring_exchanges_the_labels_of_the_sides(cases, tmp_path):
     assert seen > 12
 
 
-def test_the_loss_of_complete_labels_is_half_entropy_half_soft_dice():
+def test_the_loss_of_complete_labels_is_half_entropy_half_soft_dice_of_the_batch():
     generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(2, 3, 4, 5, 6, generator=generator)
-    target = torch.randint(0, 3, (2, 4, 5, 6), generator=generator)
-    loss, _ = partial_loss(logits, target, torch.ones(2, 3, dtype=torch.bool))
+    logits = torch.randn(2, 4, 4, 5, 6, generator=generator)
+    target = torch.randint(0, 2, (2, 4, 5, 6), generator=generator)
+    target[1] += 1  # the first image shows structure 1 alone, the second 1 and 2, neither 3
+    loss, _ = partial_loss(logits, target, torch.ones(2, 4, dtype=torch.bool))
     share = logits.softmax(1)
     dice = []
-    for b in range(2):
-        for c in (1, 2):
-            p, g = share[b, c], (target[b] == c).float()
-            dice.append((2 * (p * g).sum() + 1) / ((p * p).sum() + (g * g).sum() + 1))
+    for c in (1, 2):
+        p, g = share[:, c], (target == c).float()
+        dice.append((2 * (p * g).sum() + 1) / ((p * p).sum() + (g * g).sum() + 1))
     expected = 0.5 * functional.cross_entropy(logits, target) + 0.5 * (1 - torch.stack(dice).mean())
     assert float(loss) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_a_structure_that_few_slices_show_is_drawn_often(cases, tmp_path):
+    recipe = tiny(tmp_path, "transunet")
+    scans = [prepared(case, recipe.model) for case in cases]
+    for number, scan in enumerate(scans):
+        scan.labels[scan.labels == 2] = 0
+        if number == 0:
+            scan.labels[3, 6:18, 6:18] = 2
+    stream = iter(TileStream(scans, recipe, seed=3))
+    drawn = [next(stream)[1] for _ in range(60)]
+    shown = np.mean([(image == 2).any() for batch in drawn for image in batch.numpy()])
+    assert shown > 0.15  # of all slices it is on one in fifty or fewer
 
 
 def test_an_organ_without_labels_is_neither_wanted_nor_forbidden():
