@@ -1,19 +1,24 @@
-"""Which model answers prompts: loading it, adding a checkpoint. No Qt; on the GUI thread only."""
+"""The models on this machine: which one answers prompts, adding, checking and removing them.
+
+No Qt; on the GUI thread only.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from app.core.errors import UsageError
 from app.core.events import Event
 from app.core.tasks import JobContext, Runner
 from app.encoding import IdleEncoding
 from app.notices import Notices
 from app.prompting import Prompting
-from app.settings import user_models_dir
+from app.settings import Settings, user_models_dir
 from models.base import InstalledModel, ModelKind, ModelSpec
-from models.engine import InferenceEngine
-from models.model_store import import_model
+from models.engine import DEFAULT_MODEL, InferenceEngine
+from models.model_store import import_model, remove_model
+from models.weights import verify_model
 
 
 class ModelChoice:
@@ -36,6 +41,7 @@ class ModelChoice:
         file_runner: Runner,
         engine: InferenceEngine,
         models: Callable[[], Mapping[str, InstalledModel]],
+        settings: Settings,
         notices: Notices,
         prompting: Prompting,
         encoding: IdleEncoding,
@@ -46,6 +52,7 @@ class ModelChoice:
         self._file_runner = file_runner
         self._engine = engine
         self._models = models
+        self._settings = settings
         self._notices = notices
         self._prompting = prompting
         self._encoding = encoding
@@ -56,9 +63,23 @@ class ModelChoice:
         """Installed models by id."""
         return self._models()
 
+    def choose(self, model_id: str) -> None:
+        """Use a model from now on, and after the next start."""
+        self._settings.model_id = model_id
+        self._settings.save()
+        self.load(model_id)
+
     def load(self, model_id: str | None = None) -> None:
-        """Make a model ready on the worker; a prompt given meanwhile waits for it."""
-        wanted = self._prompting.model_id = model_id or self._prompting.model_id
+        """Make a model ready on the worker; a prompt given meanwhile waits for it.
+
+        One that is not there any more gives way to the embedded one.
+        """
+        wanted = model_id or self._prompting.model_id
+        if wanted not in self.installed and wanted != DEFAULT_MODEL:
+            self._notices.tell(f"The model “{wanted}” is not there any more; the embedded one is.")
+            self.choose(DEFAULT_MODEL)
+            return
+        self._prompting.model_id = wanted
 
         def work(ctx: JobContext) -> tuple[str, ModelSpec]:
             spec = self._engine.load(wanted).spec
@@ -82,7 +103,7 @@ class ModelChoice:
             self._notices.tell(f"Imported {model.title}; licence: {model.licence}.")
             self.changed.emit(None)
             if model.kind is ModelKind.PROMPTABLE:
-                self.load(model.id)
+                self.choose(model.id)
 
         self._notices.begin("import", f"Importing {path.name}", can_cancel=False)
         self._file_runner.submit(
@@ -93,6 +114,81 @@ class ModelChoice:
             progress=self._notices.progress("import", f"Importing {path.name}"),
         )
 
+    def check(self, model_id: str) -> None:
+        """Compare a model's files with their SHA-256 on the worker, and say what came of it."""
+        model = self.installed[model_id]
+
+        def done(_: object) -> None:
+            self._notices.end("check")
+            self._notices.tell(f"{model.title}: the files are those that were installed.")
+
+        self._notices.begin("check", f"Checking {model.title}", can_cancel=False)
+        self._file_runner.submit(
+            lambda ctx: verify_model(model),
+            key=f"check {model_id}",
+            done=done,
+            failed=self._notices.failed("check"),
+        )
+
+    def remove(self, model_id: str) -> None:
+        """Delete an imported model; where it is in use, the embedded one takes over.
+
+        Raises
+        ------
+        UsageError
+            The model ships with the program.
+        """
+        model = self.installed[model_id]
+        if model.source != "imported":
+            raise UsageError(f"“{model.title}” is part of the program and stays.")
+        if model_id in (self._prompting.model_id, self._settings.model_id):
+            self.choose(DEFAULT_MODEL)
+
+        def delete(_: object) -> None:
+            # Only now: until the worker has let go of it, the file may be open.
+            self._file_runner.submit(
+                lambda ctx: remove_model(model),
+                key=f"remove {model_id}",
+                done=done,
+                failed=self._notices.failed("remove"),
+            )
+
+        def done(_: object) -> None:
+            self._notices.end("remove")
+            self._notices.tell(f"Removed {model.title}.")
+            self.changed.emit(None)
+
+        self._notices.begin("remove", f"Removing {model.title}", can_cancel=False)
+        self._runner.submit(
+            lambda ctx: self._engine.unload(model_id),
+            key=f"unload {model_id}",
+            done=delete,
+            failed=self._notices.failed("remove"),
+        )
+
     def _show_device(self, device_text: str) -> None:
         self.device_text = device_text
         self.changed.emit(None)
+
+
+def about(model: InstalledModel) -> str:
+    """Return what there is to know about a model, as Markdown: facts, then its card if it has one.
+
+    The card lies beside the weights.
+    """
+    facts = {
+        "Id": model.id,
+        "Used for": "prompts" if model.kind is ModelKind.PROMPTABLE else "whole scans",
+        "Finds": ", ".join(model.labels),
+        "Format": model.format,
+        "Licence": model.licence,
+        "Size": f"{model.n_bytes / 1e6:.1f} MB",
+        "SHA-256": f"`{model.sha256}`",
+        "Imported from": str(model.details.get("imported_from") or ""),
+        "File": f"`{model.path}`",
+    }
+    lines = [f"- {name}: {value}" for name, value in facts.items() if value]
+    card = model.path.with_suffix(".md")
+    text = card.read_text(encoding="utf-8") if card.exists() else f"# {model.title}"
+    heading, _, rest = text.partition("\n")
+    return "\n".join([heading, "", *lines, "", rest])

@@ -79,6 +79,8 @@ class Session:
         Which slices need a look, and which got one.
     keeper : Keeper
         Keeps every step on disk; offers work that was left by a crash or another day.
+    model_choice : ModelChoice
+        The models on this machine; `load_model` and `import_model` lead there.
     measurements : Measurements
     beside : Beside
         A second scan and an earlier label map, shown with the open scan.
@@ -130,8 +132,15 @@ class Session:
         self.review = Review(lambda: self.scores)
         self._prompting.answered.connect(lambda answer: self.review.record(*answer))
         self._encoding = IdleEncoding(runner, engine, self.view_state, self._notices)
-        self._model_choice = ModelChoice(
-            runner, file_runner, engine, models, self._notices, self._prompting, self._encoding
+        self.model_choice = ModelChoice(
+            runner,
+            file_runner,
+            engine,
+            models,
+            settings,
+            self._notices,
+            self._prompting,
+            self._encoding,
         )
         # Not on the model's runner: a mask is edited while another one is carried through.
         self._mask_editing = MaskEditing(
@@ -175,7 +184,7 @@ class Session:
 
         self.document_changed: Event[Document | None] = Event()
         self.series_offered = self.opening.series_offered
-        self.models_changed = self._model_choice.changed
+        self.models_changed = self.model_choice.changed
         self.saved: Event[SaveReport] = Event()
         self.status_changed = self._notices.status_changed
         self.message = self._notices.message
@@ -191,20 +200,20 @@ class Session:
     @property
     def models(self) -> Mapping[str, InstalledModel]:
         """Installed models by id."""
-        return self._model_choice.installed
+        return self.model_choice.installed
 
     @property
     def device_text(self) -> str:
         """Where and how the model runs, and why there."""
-        return self._model_choice.device_text
+        return self.model_choice.device_text
 
     def load_model(self, model_id: str | None = None) -> None:
         """Make a model ready on the worker; a prompt given meanwhile waits for it."""
-        self._model_choice.load(model_id)
+        self.model_choice.load(model_id)
 
     def import_model(self, path: Path) -> None:
         """Add a published checkpoint on the worker, and use it if it takes prompts."""
-        self._model_choice.add(path)
+        self.model_choice.add(path)
 
     # -- opening -------------------------------------------------------------------------------
 

@@ -158,6 +158,7 @@ MAY_IMPORT = {
         "app.editing",
         "app.measurements",
         "app.measuring",
+        "app.model_choice",
         "app.session",
         "app.notices",
         "app.review",

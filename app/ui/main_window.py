@@ -26,6 +26,7 @@ from app.ui import dialogs
 from app.ui.actions import ActionTable
 from app.ui.automatic_panel import AutomaticPanel
 from app.ui.display_panel import DisplayPanel
+from app.ui.drops import dropped_paths, is_checkpoint
 from app.ui.edit_panel import EditPanel
 from app.ui.label_panel import LabelPanel
 from app.ui.leaving import Leaving
@@ -47,8 +48,6 @@ from resources import resource_path
 
 # These show their icon alone: the bar has no room for every name.
 HAND_TOOLS = ("brush", "flood_fill", "lasso_fill", "ruler", "angle")
-# vnet.pytorch writes vnet_model_best.pth.tar; arrays (.npz) are refused with the reason.
-WEIGHTS_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors", ".tar", ".npz")
 SAMPLE = "samples/torso_ct.nii.gz"
 
 
@@ -157,12 +156,7 @@ class MainWindow(QMainWindow):
                 action = self.model_menu.addAction(model.title)
                 action.setCheckable(True)
                 action.setChecked(model.id == self.session.model_id)
-                action.triggered.connect(partial(self._use_model, model.id))
-
-    def _use_model(self, model_id: str) -> None:
-        self.session.settings.model_id = model_id
-        self.session.settings.save()
-        self.session.load_model(model_id)
+                action.triggered.connect(partial(self.session.model_choice.choose, model.id))
 
     def _fill_recent(self) -> None:
         recent = self.session.recent
@@ -316,10 +310,10 @@ class MainWindow(QMainWindow):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
-        paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
+        paths = dropped_paths(event.mimeData())
         if paths:
             event.acceptProposedAction()
-            checkpoints = [p for p in paths if p.suffix.lower() in WEIGHTS_SUFFIXES]
+            checkpoints = [p for p in paths if is_checkpoint(p)]
             scans = [p for p in paths if p not in checkpoints]
             for path in checkpoints:
                 self.session.import_model(path)

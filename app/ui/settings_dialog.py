@@ -260,8 +260,7 @@ class SettingsDialog(QDialog):
     def _on_model(self) -> None:
         model_id = self.model.currentData()
         if model_id and model_id != self.session.model_id:
-            self._set("model_id", model_id)
-            self.session.load_model(model_id)
+            self.session.model_choice.choose(model_id)
 
     def _on_device(self) -> None:
         device = self.device.currentData()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from app.tools import tools_in_order
 from app.ui import dialogs
 from app.ui.actions import ActionSpec
+from app.ui.model_dialog import ModelDialog
 from app.ui.names import tool_hint, tool_title
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ def specs(window: MainWindow) -> list[ActionSpec]:
         path = dialogs.ask_weights(window, session.settings.last_folder)
         if path is not None:
             session.import_model(path)
+
+    def show_models() -> None:
+        dialogs.show_once(window, ModelDialog, lambda: ModelDialog(session, window))
 
     def press_tool(*, is_alternate: bool = False) -> None:
         view = window.grid.panels[window.grid.active_axis].view
@@ -113,6 +117,7 @@ def specs(window: MainWindow) -> list[ActionSpec]:
             is_open,
         ),
         *window.review_strip.action_specs(),
+        ActionSpec("models", "Segment", tr("Models…"), "", show_models),
         ActionSpec("import_model", "Segment", tr("Import model…"), "", import_model),
         ActionSpec("cancel", "Segment", tr("Cancel"), "Esc", session.cancel, is_open),
         ActionSpec(
