@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -43,7 +44,7 @@ class Application:
             max_disk_bytes=self.settings.disk_cache_megabytes << 20,
         )
         models = partial(list_models, user_models_dir())
-        engine = InferenceEngine(
+        self._engine = InferenceEngine(
             models,
             device=self.settings.device,
             cache=cache,
@@ -52,12 +53,21 @@ class Application:
         self.session = Session(
             self.runner,
             self.file_runner,
-            engine,
+            self._engine,
             models,
             self.settings,
             self.journal_runner,
         )
         self.window = MainWindow(self.session)
+        self.runner.silent_changed.connect(self.window.silence_bar.setVisible)
+        self.window.silence_bar.renew_wanted.connect(self.renew_worker)
+
+    def renew_worker(self) -> None:
+        """Give up on what the model is doing and load it again on a fresh thread."""
+        self.session.cancel(keep=False)
+        self.runner.renew()
+        self._engine.renew()
+        self.session.load_model()
 
     def show(self) -> None:
         """Show the window, then let the worker load the model."""
@@ -98,5 +108,8 @@ def run_window(path: Path | None) -> int:
         application.session.open(path)
     QTimer.singleShot(0, application.window.tour.start_once)
     application.qt.exec()
-    application.close()
+    if not application.close():
+        # A thread that was given up on may still run: it must not see Qt being taken down.
+        logging.shutdown()
+        os._exit(0)
     return 0

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from PySide6.QtCore import QObject, Qt, QThread, Signal, Slot
+from PySide6.QtCore import QObject, Qt, QThread, QTimer, Signal, Slot
 
 from app.core.errors import Cancelled
 from app.core.tasks import JobContext, JobHandle
@@ -18,6 +18,9 @@ T = TypeVar("T")
 
 # Progress is passed on at most this often.
 _REPORT_INTERVAL_S = 1 / 20
+# A job that shows no sign of life for so long is told; it may still end.
+_SILENT_S = 10.0
+_WATCH_MS = 1000
 # What a main thread usually has. Other threads get 0.5 MB on macOS, too little for some libraries.
 _STACK_BYTES = 8 << 20
 
@@ -39,6 +42,7 @@ class _Job:
         self.key = key
         self.priority = priority
         self.is_cancelled = False
+        self.sign_s = 0.0  # when it last asked or told anything, once it runs
         self._done: Callable[[Any], None] | None = done
         self._failed: Callable[[BaseException, str], None] | None = failed
         self._progress = progress
@@ -80,13 +84,14 @@ class _Job:
 
     def report(self, fraction: float, text: str = "") -> None:
         self.check()
-        now_s = time.monotonic()
+        now_s = self.sign_s
         self._highest = max(self._highest, min(1.0, fraction))
         if self._wants_reports and now_s - self._last_report_s >= _REPORT_INTERVAL_S:
             self._last_report_s = now_s
             self._report(self, self._highest, text)
 
     def check(self) -> None:
+        self.sign_s = time.monotonic()
         if self.is_cancelled:
             raise Cancelled
 
@@ -108,6 +113,7 @@ class _Worker(QObject):
 
     def __init__(self) -> None:
         super().__init__()
+        self.current: _Job | None = None
         self._queue: list[_Job] = []
         self._lock = threading.Lock()
 
@@ -116,11 +122,21 @@ class _Worker(QObject):
         with self._lock:
             bisect.insort(self._queue, job, key=lambda queued: -queued.priority)
 
+    def take_waiting(self) -> list[_Job]:
+        """Return the jobs that have not begun, and forget them."""
+        with self._lock:
+            waiting, self._queue = self._queue, []
+        return waiting
+
     @Slot()
     def run_next(self) -> None:
         """Run the next job to its end."""
         with self._lock:
+            if not self._queue:
+                return  # they were given to another worker
             job = self._queue.pop(0)
+        job.sign_s = time.monotonic()
+        self.current = job
         try:
             result = job.run()
         except Cancelled:
@@ -129,6 +145,8 @@ class _Worker(QObject):
             self.job_failed.emit(job, error, traceback.format_exc())
         else:
             self.job_done.emit(job, result)
+        finally:
+            self.current = None
 
 
 class JobRunner(QObject):
@@ -138,15 +156,26 @@ class JobRunner(QObject):
     ------
     busy_changed : bool
         Whether any job is queued or running.
+    silent_changed : bool
+        Whether the running job has shown no sign of life for long; `renew` gives up on it.
     """
 
     busy_changed = Signal(bool)
+    silent_changed = Signal(bool)
     _wanted = Signal()
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._jobs: list[_Job] = []
         self._is_closed = False
+        self._is_silent = False
+        self._given_up: list[tuple[QThread, _Worker]] = []
+        self._watch = QTimer(self)
+        self._watch.setInterval(_WATCH_MS)
+        self._watch.timeout.connect(self._look)
+        self._start()
+
+    def _start(self) -> None:
         self._thread = QThread()
         self._thread.setStackSize(_STACK_BYTES)
         self._worker = _Worker()
@@ -187,8 +216,33 @@ class JobRunner(QObject):
         self._worker.put(job)
         self._wanted.emit()
         if not was_busy:
+            self._watch.start()
             self.busy_changed.emit(True)
         return job
+
+    def renew(self) -> None:
+        """Give up on the job that runs, and go on with those that wait on a fresh thread.
+
+        A thread cannot be ended from outside: the old one runs on until its job ends, if ever, and
+        what comes of that is dropped. What the job works with must not be used any more.
+        """
+        given_up = self._worker
+        waiting = given_up.take_waiting()
+        self._wanted.disconnect(given_up.run_next)
+        lost = [job for job in self._jobs if job not in waiting]
+        for job in lost:
+            job.cancel()
+            self._jobs.remove(job)
+        self._thread.quit()
+        self._given_up.append((self._thread, given_up))
+        self._start()
+        for job in waiting:
+            self._worker.put(job)
+            self._wanted.emit()
+        self._show_silence(False)
+        if lost and not self._jobs:
+            self._watch.stop()
+            self.busy_changed.emit(False)
 
     def cancel_all(self) -> None:
         """Forget every job; none of their callbacks runs any more."""
@@ -203,8 +257,11 @@ class JobRunner(QObject):
         """
         self._is_closed = True
         self.cancel_all()
+        self._watch.stop()
         self._thread.quit()
-        return self._thread.wait(timeout_ms)
+        is_over = self._thread.wait(timeout_ms)
+        # Those that were given up on had their time.
+        return all(thread.wait(1) for thread, _ in self._given_up) and is_over
 
     # -- on the GUI thread
 
@@ -227,6 +284,19 @@ class JobRunner(QObject):
         job.call_progress(fraction, text)
 
     def _forget(self, job: _Job) -> None:
+        if job not in self._jobs:
+            return  # given up
         self._jobs.remove(job)
+        self._show_silence(False)
         if not self._jobs:
+            self._watch.stop()
             self.busy_changed.emit(False)
+
+    def _look(self) -> None:
+        job = self._worker.current
+        self._show_silence(job is not None and time.monotonic() - job.sign_s > _SILENT_S)
+
+    def _show_silence(self, is_silent: bool) -> None:
+        if is_silent != self._is_silent:
+            self._is_silent = is_silent
+            self.silent_changed.emit(is_silent)

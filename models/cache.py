@@ -126,6 +126,12 @@ class EmbeddingCache:
             max_bytes, lambda array: array.nbytes
         )
 
+    def successor(self) -> EmbeddingCache:
+        """Return a cache with the same limits and the same folder, and nothing in memory."""
+        return EmbeddingCache(
+            self._memory.max_bytes, folder=self._folder, max_disk_bytes=self.max_disk_bytes
+        )
+
     @property
     def nbytes(self) -> int:
         """Bytes held in memory."""

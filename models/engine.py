@@ -177,6 +177,11 @@ class InferenceEngine:
         self._segmenters.pop(model_id, None)
         self._automatic.pop(model_id, None)
 
+    def renew(self) -> None:
+        """Let go of everything that a thread which is given up may still be using."""
+        self._segmenters, self._automatic = {}, {}
+        self.cache = self.cache.successor()
+
     def run(
         self,
         request: SegmentationRequest,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 from PySide6.QtCore import QCoreApplication, QThread
 
+from app import jobs
 from app.core.tasks import JobContext, Runner
 from app.jobs import JobRunner
 from tests.manual_runner import ManualRunner
@@ -376,6 +378,47 @@ def test_a_callback_that_breaks_does_not_stop_the_runner(qtbot, runner):
         settle(qtbot, runner)
     assert [str(fault[1]) for fault in faults] == ["a fault in a view"]
     assert heard.done == [2]
+
+
+def test_a_job_that_is_silent_for_long_is_told_until_it_ends(qtbot, monkeypatch, runner):
+    monkeypatch.setattr(jobs, "_SILENT_S", 0.05)
+    runner._watch.setInterval(10)
+    gate, heard = Gate(), Heard()
+    with qtbot.waitSignal(runner.silent_changed, check_params_cb=lambda on: on):
+        heard.submit(runner, gate.stubborn)
+    with qtbot.waitSignal(runner.silent_changed, check_params_cb=lambda on: not on):
+        gate.may_end.set()
+    settle(qtbot, runner)
+    assert heard.done == ["late"]
+
+
+def test_a_job_that_asks_is_not_silent(qtbot, monkeypatch, runner):
+    monkeypatch.setattr(jobs, "_SILENT_S", 0.5)
+    runner._watch.setInterval(10)
+    gate, heard, told = Gate(), Heard(), []
+    runner.silent_changed.connect(told.append)
+    heard.submit(runner, gate.willing)
+    gate.wait_until_running()
+    began = time.monotonic()
+    qtbot.waitUntil(lambda: time.monotonic() - began > 1.0)
+    assert told == []
+    gate.may_end.set()
+    settle(qtbot, runner)
+
+
+def test_a_fresh_thread_goes_on_with_what_waits(qtbot, runner):
+    gate, stuck, waiting, later = Gate(), Heard(), Heard(), Heard()
+    stuck.submit(runner, gate.stubborn, key="a")
+    waiting.submit(runner, lambda ctx: threading.get_ident(), key="b")
+    gate.wait_until_running()
+    runner.renew()
+    later.submit(runner, lambda ctx: threading.get_ident(), key="c")
+    settle(qtbot, runner)
+    assert waiting.done == later.done != []
+    gate.may_end.set()
+    assert runner.shutdown()
+    QCoreApplication.processEvents()
+    assert stuck.nothing
 
 
 def test_shutdown_stops_a_running_job(qtbot):

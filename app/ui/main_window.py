@@ -39,6 +39,7 @@ from app.ui.names import window_name
 from app.ui.recovery_bar import RecoveryBar
 from app.ui.review_strip import ReviewStrip
 from app.ui.segment_panel import SegmentPanel
+from app.ui.silence_bar import SilenceBar
 from app.ui.start_page import StartPage
 from app.ui.status_bar import StatusBar
 from app.ui.tour import Tour
@@ -72,6 +73,8 @@ class MainWindow(QMainWindow):
         column.addWidget(self.message_bar)
         self.recovery_bar = RecoveryBar(session)
         column.addWidget(self.recovery_bar)
+        self.silence_bar = SilenceBar()
+        column.addWidget(self.silence_bar)
         column.addWidget(self.stack, 1)
         self.review_strip = ReviewStrip(session)
         column.addWidget(self.review_strip)
