@@ -140,6 +140,14 @@ def train(
         str | None, typer.Option("--time-budget", metavar="20m", help="Such as 90s, 20m, 1h30m.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            "--network",
+            metavar="monai_vnet|monai_basic_unet",
+            help="A network of MONAI in place of the recipe's, to compare with.",
+        ),
+    ] = None,
 ) -> None:
     """Train a network by a recipe."""
     budget = None if time_budget is None else seconds_of(time_budget)
@@ -155,6 +163,7 @@ def train(
         time_budget_s=budget,
         resume=resume,
         report=say,
+        peer=network,
     )
     typer.echo(f"Saved {checkpoint}")
 

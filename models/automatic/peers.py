@@ -1,5 +1,6 @@
 """Networks of others, trained by the same recipe, to be compared with ours in evaluation alone.
 
+``maskwright train RECIPE --network monai_vnet`` trains one on the recipe's data, with its budget.
 They come as checkpoints of a training run (see `models.training.automatic_training`), not as
 installed models, and need MONAI, which the program itself does without.
 """
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.core.errors import ModelUnavailableError, WeightsError
+from app.core.errors import ModelUnavailableError, UsageError, WeightsError
 from models.automatic.network import new_module, run_module
 from models.automatic.segmenter import AutomaticSegmenter
 from models.automatic.spec import AutomaticSpec
@@ -63,9 +64,34 @@ def load_checkpoint(path: Path, device: Device) -> tuple[str, AutomaticSegmenter
     return name, AutomaticSegmenter(spec, network, words, batch)
 
 
+def new_peer(name: str, spec: AutomaticSpec) -> torch.nn.Module:
+    """Return a network of MONAI in its own size for the input and the outputs of a description.
+
+    Parameters
+    ----------
+    name : {"monai_vnet", "monai_basic_unet"}
+    spec : AutomaticSpec
+
+    Raises
+    ------
+    UsageError
+        There is no such network.
+    ModelUnavailableError
+        MONAI is not installed.
+    """
+    if name == "monai_vnet":
+        return _monai_vnet(spec)
+    if name != "monai_basic_unet":
+        raise UsageError(f"There is no network “{name}”; say monai_vnet or monai_basic_unet.")
+    dims = 3 if spec.is_volumetric else 2
+    module: torch.nn.Module = _monai().BasicUNet(dims, 1, 1 + len(spec.labels))
+    return module
+
+
 def _monai_vnet(spec: AutomaticSpec) -> torch.nn.Module:
     nets = _monai()
-    module: torch.nn.Module = nets.VNet(in_channels=1, out_channels=1 + len(spec.labels))
+    dims = 3 if spec.is_volumetric else 2
+    module: torch.nn.Module = nets.VNet(dims, in_channels=1, out_channels=1 + len(spec.labels))
     return module
 
 
@@ -84,6 +110,6 @@ def _monai():
         from monai.networks import nets
     except ImportError as error:
         raise ModelUnavailableError(
-            "This checkpoint holds a network of MONAI; install it with pip install monai."
+            "This is a network of MONAI, which is not installed; install it with pip install monai."
         ) from error
     return nets

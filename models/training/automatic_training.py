@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +101,8 @@ class AutomaticTraining(TrainingRun):
     cases : list of PackedCase
     out, device, budget_s, report
         See `TrainingRun`.
-    network : callable, optional
-        Another network for the same data: a peer to compare with.
+    network : callable
+        Makes it: `new_network`, or a peer for the same data to compare with.
     """
 
     def __init__(
@@ -113,10 +114,10 @@ class AutomaticTraining(TrainingRun):
         device: str,
         budget_s: float,
         report: Report,
-        network: Any = None,
+        network: Callable[[], nn.Module],
     ) -> None:
         super().__init__(
-            network or (lambda: new_network(recipe.model)),
+            network,
             Learning(
                 recipe.learning_rate, recipe.weight_decay, recipe.clip, recipe.ema, recipe.seed
             ),

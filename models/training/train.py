@@ -26,6 +26,7 @@ def train(
     time_budget_s: float | None,
     resume: bool,
     report: Callable[[str], None],
+    peer: str | None = None,
 ) -> Path:
     """Train a network by a recipe; return its checkpoint.
 
@@ -43,6 +44,8 @@ def train(
     resume : bool
     report : callable
         Gets one line per interval.
+    peer : {"monai_vnet", "monai_basic_unet"}, optional
+        Trained in place of the network of the recipe, which must be of an automatic model.
 
     Raises
     ------
@@ -55,10 +58,15 @@ def train(
     from models.training.recipe import read_recipe
 
     recipe = read_recipe(recipe_path)
+    if peer is not None and not isinstance(recipe, AutomaticRecipe):
+        raise UsageError(
+            f"“{recipe_path.name}” trains no automatic model; --network is for those that do."
+        )
     data = data or DEFAULT_DATA
     if not data.is_dir():
         raise ReadError(f"There is no folder “{data}” with scans; name one with --data.")
-    out = out or Path("training") / recipe_path.stem
+    stem = recipe_path.stem if peer is None else f"{recipe_path.stem}_{peer}"
+    out = out or Path("training") / stem
     out.mkdir(parents=True, exist_ok=True)
     packs = sorted(data.glob("*.npz"))
     if not packs:
@@ -75,7 +83,7 @@ def train(
     }
     training: TrainingRun
     if isinstance(recipe, AutomaticRecipe):
-        training = _automatic_training(recipe, cases, where)
+        training = _automatic_training(recipe, cases, where, peer)
     elif isinstance(recipe, GuideRecipe):
         from models.training.guide_training import GuideTraining
 
@@ -89,15 +97,20 @@ def train(
 
 
 def _automatic_training(
-    recipe: AutomaticRecipe, cases: list[PackedCase], where: dict[str, Any]
+    recipe: AutomaticRecipe, cases: list[PackedCase], where: dict[str, Any], peer: str | None
 ) -> TrainingRun:
-    from models.training.automatic_training import AutomaticTraining
+    from models.automatic.peers import new_peer
+    from models.training.automatic_training import AutomaticTraining, new_network
 
     cases = [case for case in cases if case.dataset == recipe.dataset]
     if not cases:
         raise UsageError(f"There is no data set {recipe.dataset} to train on.")
     where["report"](f"{len(cases)} cases, seed {recipe.seed}")
-    return AutomaticTraining(recipe, cases, **where)
+
+    def network():
+        return new_network(recipe.model) if peer is None else new_peer(peer, recipe.model)
+
+    return AutomaticTraining(recipe, cases, network=network, **where)
 
 
 def _prompt_training(

@@ -12,7 +12,9 @@ from safetensors.torch import load_file
 from torch.nn import functional
 
 from app.core.errors import UsageError
+from models.automatic.peers import load_checkpoint
 from models.automatic.spec import AutomaticSpec
+from models.runtime import Device
 from models.training.automatic_export import export_automatic
 from models.training.automatic_recipe import AutomaticRecipe
 from models.training.automatic_sampling import TileStream, prepared, split_cases
@@ -295,3 +297,21 @@ def test_a_short_run_learns_resumes_and_exports(data, tmp_path, family):
     stored = second["ema"]
     name = next(n for n in stored if n.endswith("weight"))
     np.testing.assert_allclose(network.state_dict()[name], stored[name], atol=2e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["vnet", "transunet"])
+def test_a_network_of_monai_learns_in_the_place_of_ours(data, tmp_path, family):
+    pytest.importorskip("monai")
+    path = tmp_path / "tiny.toml"
+    path.write_text(recipe_text(family))
+    words = {"data": data, "device": "cpu", "resume": False, "report": lambda line: None}
+    run = {**words, "out": tmp_path / "run", "time_budget_s": 1.0}
+    checkpoint = train(path, peer="monai_basic_unet", **run)
+    name, segmenter = load_checkpoint(checkpoint, Device("cpu", "test", "test"))
+    assert name == "MONAI BasicUNet (tiny)"
+    assert segmenter.spec.family == family
+    with pytest.raises(UsageError, match="nnunet"):
+        train(path, peer="nnunet", **run)
+    with pytest.raises(UsageError, match="no automatic model"):
+        train(resource_path("recipes") / "volume_guide.toml", peer="monai_vnet", **run)
