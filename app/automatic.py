@@ -1,4 +1,4 @@
-"""Automatic segmentation of the open scan: choose a model, run it, see it arrive, refine a piece.
+"""Automatic segmentation of the open scan: choose a model, run it, see it arrive.
 
 For a panel (everything on the GUI thread, through ``session.automatic``):
 
@@ -14,11 +14,7 @@ For a panel (everything on the GUI thread, through ``session.automatic``):
 - At the end labels enter the document as one undo step. Voxels of padlocked labels stay, and what
   else may be taken is up to the draw-over policy; earlier voxels of the labels that were looked
   for are replaced.
-- ``found`` lists the structures with volume, confidence and pieces; ``found_changed`` tells. It is
-  empty while the step is undone.
-- ``go_to(found, piece)`` moves the cursor there and makes its label the active one.
-- ``refine(found, piece)`` gives a piece a box that the promptable model answers: the piece becomes
-  the current object, so that a new box or a click on its slice replaces its mask there.
+- ``found`` holds the structures of the latest run, to go to and to refine (`FoundStructures`).
 """
 
 from __future__ import annotations
@@ -30,14 +26,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from app.automatic_found import Found, FoundStructures
 from app.automatic_labels import LabelPlan, entered, plan_labels
-from app.core.commands import ApplyDelta, ClaimMask, SetLabels, SetPrompts
+from app.core.commands import ApplyDelta, SetLabels
 from app.core.document import Document
 from app.core.errors import UsageError
-from app.core.events import Aspect, Change, Event
+from app.core.events import Event
 from app.core.geometry import Region
 from app.core.labels import DrawOver, LabelTable, VoxelDelta
-from app.core.prompts import AXIAL, BoxPrompt, slice_region
 from app.core.tasks import JobContext, JobHandle, Runner
 from app.core.view_state import ViewState
 from app.notices import Notices
@@ -46,7 +42,7 @@ from app.prompting import Prompting
 from app.timings import Timings
 from models.automatic.checks import doubts
 from models.automatic.grid import run_mvoxels
-from models.automatic.result import AutomaticRequest, AutomaticResult, LabelBlock, Structure
+from models.automatic.result import AutomaticRequest, AutomaticResult, LabelBlock
 from models.automatic.spec import AutomaticSpec, automatic_spec
 from models.base import InstalledModel, ModelKind
 from models.engine import InferenceEngine
@@ -95,27 +91,6 @@ class AutomaticPreview:
     changed: Region
 
 
-@dataclass(frozen=True)
-class Found:
-    """A structure in the document: the label that it became, and what the model says of it."""
-
-    label_id: int
-    structure: Structure
-
-    @property
-    def name(self) -> str:
-        return self.structure.name
-
-    @property
-    def volume_ml(self) -> float:
-        return self.structure.volume_ml
-
-    @property
-    def confidence(self) -> float:
-        """Mean probability inside it, 0 to 1."""
-        return self.structure.confidence
-
-
 @dataclass
 class _Run:
     """One run, from its start until its labels are in the document."""
@@ -137,10 +112,11 @@ class Automatic:
     ----------
     document : Document, optional
         Set by the session when another scan is opened.
+    found : FoundStructures
 
     Events
     ------
-    running_changed, found_changed : None
+    running_changed : None
     preview_changed : AutomaticPreview or None
     """
 
@@ -159,7 +135,6 @@ class Automatic:
     ) -> None:
         self.document: Document | None = None
         self.running_changed: Event[None] = Event()
-        self.found_changed: Event[None] = Event()
         self.preview_changed: Event[AutomaticPreview | None] = Event()
         self._runner = runner
         self._file_runner = file_runner
@@ -168,22 +143,16 @@ class Automatic:
         self._view_state = view_state
         self._notices = notices
         self._prompting = prompting
+        self.found = FoundStructures(view_state, prompting)
         self._timings = timings
         self._device = device
         self._run: _Run | None = None
-        self._found: tuple[Found, ...] = ()
-        self._step: object = None
-        self._is_undone = False
-        self._disconnect: Callable[[], None] = lambda: None
 
     def open(self, document: Document | None) -> None:
         """Work on another document."""
         self.stop()
-        self._disconnect()
         self.document = document
-        self._set_found((), None)
-        if document is not None:
-            self._disconnect = document.changed.connect(self._look_at_history)
+        self.found.open(document)
 
     # -- before a run --------------------------------------------------------------------------
 
@@ -297,57 +266,6 @@ class Automatic:
         self._end(run)
         return True
 
-    # -- after a run ---------------------------------------------------------------------------
-
-    @property
-    def found(self) -> tuple[Found, ...]:
-        """The structures of the latest run, by label; empty while its step is undone."""
-        return () if self._is_undone else self._found
-
-    def go_to(self, found: Found, piece: int = 0) -> None:
-        """Move the cursor to a piece and make its label the active one."""
-        self._choose_label(found.label_id)
-        self._view_state.cursor_zyx = found.structure.pieces[piece].middle_zyx
-
-    def refine(self, found: Found, piece: int = 0) -> None:
-        """Make a piece the current object of the promptable model, with a box on its slice.
-
-        The slice is the one that is looked at if the piece is there, else its largest one. One
-        undo step.
-
-        Raises
-        ------
-        UsageError
-            The label is locked or gone, or the piece has been erased.
-        """
-        document = self._editable()
-        info = document.label_table.require_open(found.label_id)
-        whole = found.structure.pieces[piece]
-        region = whole.region
-        mask = document.labelmap.voxels[region.slices] == found.label_id
-        index = self._view_state.cursor_zyx[AXIAL]
-        inside = region.start_zyx[AXIAL] <= index < region.stop_zyx[AXIAL]
-        if not inside or not mask[index - region.start_zyx[AXIAL]].any():
-            index = whole.middle_zyx[AXIAL]
-        on_slice = Region.of_mask(mask[index - region.start_zyx[AXIAL]][None])
-        if on_slice is None:
-            raise UsageError(f"Nothing is left of this piece of “{info.name}”; run it again.")
-        box = _box_round(on_slice.moved_by((0, *region.start_zyx[1:])), document)
-        object_id = self._prompting.new_object_id()
-        prompt = BoxPrompt(slice_region(AXIAL, index, box), AXIAL, None, found.label_id, object_id)
-        step = f"Refine ({info.name})"
-
-        def enter() -> None:
-            with document.group(step):
-                document.do(SetPrompts(step, (*document.prompts, prompt)))
-                document.do(ClaimMask(step, object_id, found.label_id, region))
-            self._choose_label(found.label_id)
-            self._prompting.continue_with(object_id)
-            row, column = (box[0] + box[2]) // 2, (box[1] + box[3]) // 2
-            self._view_state.cursor_zyx = (index, row, column)
-
-        document.when_idle(enter)
-
     # -- inside --------------------------------------------------------------------------------
 
     def _editable(self) -> Document:
@@ -424,35 +342,14 @@ class Automatic:
                 if delta is not None:
                     document.do(ApplyDelta(step, delta))
             if document.label_table.get(self._view_state.active_label) is None and found:
-                self._choose_label(found[0].label_id)
+                self.found.choose_label(found[0].label_id)
         self._end(run)
-        self._set_found(found, document.done_steps[-1] if document.done_steps else None)
+        self.found.set(found, document.done_steps[-1] if document.done_steps else None)
         if not found:
             about = f"It was made for scans of: {run.choice.spec.body_part}."
             self._notices.tell(f"{run.choice.title} found nothing in this scan. {about}")
         elif not result.is_complete:
             self._notices.tell("Stopped; what was done is kept.")
-
-    def _choose_label(self, label_id: int) -> None:
-        if label_id != self._view_state.active_label:
-            self._prompting.accept()
-        self._view_state.active_label = label_id
-
-    def _set_found(self, found: tuple[Found, ...], step: object) -> None:
-        self._found, self._step, self._is_undone = found, step, False
-        self.found_changed.emit(None)
-
-    def _look_at_history(self, change: Change) -> None:
-        document = self.document
-        if document is None or self._step is None or not change.aspects & Aspect.HISTORY:
-            return
-        was = self._is_undone
-        if any(step is self._step for step in document.undone_steps):
-            self._is_undone = True
-        elif any(step is self._step for step in document.done_steps):
-            self._is_undone = False
-        if self._is_undone != was:
-            self.found_changed.emit(None)
 
     def _end(self, run: _Run) -> None:
         if run is not self._run:
@@ -479,11 +376,3 @@ def _delta(
     after = entered(before, plan, result.labels[region.slices], draw_over)
     ctx.check()
     return VoxelDelta.from_blocks(region, before, after)
-
-
-def _box_round(region: Region, document: Document) -> tuple[int, int, int, int]:
-    """Return (r0, c0, r1, c1) of an axial slice's region with a little room around it."""
-    _, height, width = document.volume.voxels.shape
-    (_, r0, c0), (_, r1, c1) = region.start_zyx, region.stop_zyx
-    m = _BOX_MARGIN
-    return max(0, r0 - m), max(0, c0 - m), min(height, r1 + m), min(width, c1 + m)

@@ -42,7 +42,9 @@ MAY_IMPORT = {
     "app/timings.py": set(),
     "app/automatic_labels.py": {"app.core", "models.automatic.spec", "numpy"},
     "app/automatic_region.py": {"app.core"},
+    "app/automatic_found.py": {"app.core", "app.prompting", "models.automatic.result"},
     "app/automatic.py": {
+        "app.automatic_found",
         "app.automatic_labels",
         "app.core",
         "app.notices",
@@ -153,6 +155,7 @@ MAY_IMPORT = {
         "app.beside",
         "app.label_presets",
         "app.automatic",
+        "app.automatic_found",
         "app.automatic_region",
         "app.core",
         "app.editing",

@@ -102,17 +102,17 @@ def test_one_step_with_the_models_values_and_back(setup):
     assert setup.labels() == {"organ 3": 3, "organ 7": 7}
     assert setup.document.undo_labels == ("Automatic: Tiny",)
     assert running == [True, False]
-    first, second = setup.automatic.found
+    first, second = setup.automatic.found.structures
     assert (first.name, first.label_id, second.label_id) == ("organ 3", 3, 7)
     assert first.volume_ml == pytest.approx(ORGAN.n_voxels * 8 / 1000)
     assert first.structure.pieces[0].region == ORGAN
     setup.session.undo()
     assert not setup.values.any()
     assert setup.labels() == {}
-    assert setup.automatic.found == ()
+    assert setup.automatic.found.structures == ()
     setup.session.redo()
     np.testing.assert_array_equal(setup.values, truth())
-    assert len(setup.automatic.found) == 2
+    assert len(setup.automatic.found.structures) == 2
 
 
 def test_only_models_that_can_be_run_are_offered(setup):
@@ -257,7 +257,7 @@ def test_another_scan_is_left_alone(setup):
     setup.session.set_document(other, (0.0, 1.0))
     setup.run_jobs()
     assert not other.labelmap.voxels.any()
-    assert setup.automatic.found == ()
+    assert setup.automatic.found.structures == ()
 
 
 def test_a_failure_is_told_and_over(setup, monkeypatch):
@@ -305,12 +305,12 @@ def test_doubts_are_asked_about_before(setup):
 
 def test_a_piece_is_looked_at_and_refined(setup):
     setup.run()
-    second = setup.automatic.found[1]
-    setup.automatic.go_to(second)
+    second = setup.automatic.found.structures[1]
+    setup.automatic.found.go_to(second)
     z, y, x = setup.session.view_state.cursor_zyx
     assert setup.values[int(z), int(y), int(x)] == 7
     assert setup.session.view_state.active_label == 7
-    setup.automatic.refine(second)
+    setup.automatic.found.refine(second)
     (box,) = setup.document.prompts
     index = box.slice_index
     assert box.box_rc == (17, 19, 27, 29)
@@ -333,12 +333,12 @@ def test_a_piece_is_looked_at_and_refined(setup):
 
 def test_a_piece_that_is_gone_or_locked_is_not_refined(setup):
     setup.run()
-    found = setup.automatic.found[0]
+    found = setup.automatic.found.structures[0]
     document = setup.document
     document.do(EditVoxels("erase", ORGAN, np.zeros(ORGAN.shape_zyx, np.uint8)))
     with pytest.raises(UsageError, match="Nothing is left"):
-        setup.automatic.refine(found)
+        setup.automatic.found.refine(found)
     info = replace(document.label_table.get(3), locked=True)
     setup.session.change_label(info, "Lock")
     with pytest.raises(UsageError, match="locked"):
-        setup.automatic.refine(found)
+        setup.automatic.found.refine(found)

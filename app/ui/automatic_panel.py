@@ -23,7 +23,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.automatic import AutomaticChoice, Found
+from app.automatic import AutomaticChoice
+from app.automatic_found import Found
 from app.automatic_region import region_round
 from app.core.document import Document
 from app.core.errors import AppError
@@ -55,7 +56,7 @@ class AutomaticPanel(QScrollArea):
         session.models_changed.connect(lambda _: self._list_models())
         session.pending_changed.connect(lambda _: self._refresh())
         self.automatic.running_changed.connect(lambda _: self._refresh())
-        self.automatic.found_changed.connect(lambda _: self._list_found())
+        self.automatic.found.changed.connect(lambda _: self._list_found())
         self._list_models()
         self._on_document_changed(session.document)
 
@@ -72,13 +73,13 @@ class AutomaticPanel(QScrollArea):
         """Show the structure or piece that was chosen in the list."""
         found = self._selected()
         if found is not None:
-            self._try(lambda: self.automatic.go_to(*found))
+            self._try(lambda: self.automatic.found.go_to(*found))
 
     def refine_selected(self) -> None:
         """Turn the chosen piece into a box that can be edited."""
         found = self._selected()
         if found is not None:
-            self._try(lambda: self.automatic.refine(*found))
+            self._try(lambda: self.automatic.found.refine(*found))
 
     def show_card(self) -> None:
         """Show what the model was trained on and how good it is."""
@@ -280,7 +281,7 @@ class AutomaticPanel(QScrollArea):
         self.found.blockSignals(True)
         self.found.clear()
         document = self.session.document
-        for found in self.automatic.found if document is not None else ():
+        for found in self.automatic.found.structures if document is not None else ():
             row = QTreeWidgetItem(
                 [found.name, f"{found.volume_ml:.1f}", f"{100 * found.confidence:.0f} %"]
             )
