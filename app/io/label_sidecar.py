@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from app.core.errors import ReadError, UsageError
-from app.core.labels import Colour, LabelInfo, LabelTable
+from app.core.labels import LabelInfo, LabelTable
 
 VERSION = 1
 
@@ -48,7 +49,7 @@ def read_sidecar(path: Path) -> LabelTable:
             raise ReadError(
                 f"“{path.name}” has version {content['version']}; this program reads {VERSION}."
             )
-        return LabelTable(tuple(_label(entry) for entry in content["labels"]))
+        return LabelTable(tuple(label_from_json(entry) for entry in content["labels"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         if isinstance(error, ReadError):
             raise
@@ -69,8 +70,22 @@ def itksnap_text(table: LabelTable) -> str:
     return "\n".join(["# value, red, green, blue, opacity, visible, in 3-D, name", *rows]) + "\n"
 
 
-def _label(entry: dict) -> LabelInfo:
-    red, green, blue = (int(c) for c in entry["colour"])
-    colour: Colour = (red, green, blue)
-    code = tuple(str(c) for c in entry.get("code", ()))
-    return LabelInfo(int(entry["value"]), str(entry["name"]), colour, code=code)
+def label_from_json(entry: Any) -> LabelInfo:
+    """Return the label that an entry of a list describes: value, name, colour and code.
+
+    Raises
+    ------
+    ValueError
+        Something is missing, of another kind, or out of range.
+    """
+    try:
+        value, *colour = numbers = [float(n) for n in (entry["value"], *entry["colour"])]
+        if not all(n.is_integer() for n in numbers):
+            raise UsageError("Values and colours are whole numbers.")
+        red, green, blue = (int(c) for c in colour)
+        code = tuple(str(c) for c in entry.get("code", ()))
+        info = LabelInfo(int(value), str(entry["name"]), (red, green, blue), code=code)
+        LabelTable((info,))
+    except (AttributeError, KeyError, OverflowError, TypeError) as error:
+        raise ValueError("A label lacks its value, its name or its colour.") from error
+    return info

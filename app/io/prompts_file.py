@@ -28,6 +28,7 @@ from app.io.itk_bridge import (
     from_source_index,
     from_source_region,
 )
+from app.io.label_sidecar import label_from_json
 from app.io.prompt_objects import Draft, assigned, coarsest_axis
 
 VERSION = 1
@@ -315,15 +316,8 @@ class _Labels:
             raise PromptError("“labels” of the prompts file must be a list.")
         for number, entry in enumerate(listed, 1):
             try:
-                red, green, blue = (int(c) for c in entry["colour"])
-                info = LabelInfo(
-                    int(entry["value"]),
-                    str(entry["name"]),
-                    (red, green, blue),
-                    code=tuple(str(c) for c in entry.get("code", ())),
-                )
-                LabelTable((info,))
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                info = label_from_json(entry)
+            except ValueError as error:
                 raise PromptError(
                     f"Label {number} of the prompts file needs “value”, “name” and “colour”."
                 ) from error

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from app.core.document import Document
-from app.core.errors import ExportError, PromptError
+from app.core.errors import ExportError, PromptError, ReadError
 from app.core.geometry import Region
 from app.core.labels import DrawOver, LabelInfo, LabelTable
 from app.core.prompts import (
@@ -23,6 +23,7 @@ from app.core.prompts import (
 )
 from app.core.volume import Volume
 from app.io.itk_bridge import canonical_geometry, file_geometry, from_file_array, to_source_index
+from app.io.label_sidecar import read_sidecar
 from app.io.prompts_file import parse_prompts, read_prompts
 from app.io.prompts_writer import write_prompts
 from tests.phantoms import ORIENTATIONS, file_affine, torso_like
@@ -314,6 +315,33 @@ def test_wrong_entries_are_named(entry: Any, sentence: str):
     with pytest.raises(PromptError) as caught:
         parse(entry)
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"value": float("inf")},
+        {"value": float("nan")},
+        {"value": 2.5},
+        {"value": "two"},
+        {"colour": [1, 2, float("-inf")]},
+        {"colour": [1, 2]},
+        {"colour": 7},
+        {"code": 7},
+        {"name": ""},
+    ],
+    ids=str,
+)
+def test_listed_labels_that_make_no_sense_are_refused(wrong: dict[str, Any], tmp_path: Path):
+    """In a prompts file, and beside a label map."""
+    label = {"value": 2, "name": "liver", "colour": [255, 0, 0], **wrong}
+    content = {"version": 1, "labels": [label], "prompts": [GOOD]}
+    with pytest.raises(PromptError, match="Label 1 of the prompts file"):
+        parse_prompts(content, torso_like())
+    beside = tmp_path / "a.labels.json"
+    beside.write_text(json.dumps(content), "utf-8")
+    with pytest.raises(ReadError, match=r"a\.labels\.json"):
+        read_sidecar(beside)
 
 
 @pytest.mark.parametrize(
