@@ -9,7 +9,7 @@ import numpy as np
 
 from app.core.commands import ApplyDelta, SetLabels
 from app.core.document import Document
-from app.core.errors import UsageError
+from app.core.errors import OtherGridError, UsageError
 from app.core.geometry import Region
 from app.core.labels import MAX_LABEL_ID, LabelInfo, LabelTable, VoxelDelta
 from app.core.tasks import JobContext, JobHandle, Runner
@@ -44,11 +44,13 @@ class MaskImport:
             self._handle = None
         self._notices.end("import")
 
-    def run(self, path: Path) -> None:
-        """Add the labels of a file to the document, where its grid is that of the scan.
+    def run(self, path: Path, *, resample: bool = False) -> None:
+        """Add the labels of a file to the document.
 
-        Labels are matched by name; values without names keep their numbers. Voxels that the file
-        leaves empty, and those of locked labels, stay as they are.
+        Where its grid is not that of the scan, nothing changes, but the user is offered to have it
+        resampled; ``resample`` says that this was agreed to. Labels are matched by name; values
+        without names keep their numbers. Voxels that the file leaves empty, and those of locked
+        labels, stay as they are.
 
         Raises
         ------
@@ -62,21 +64,32 @@ class MaskImport:
         present = document.labelmap.voxels.copy()
 
         def work(ctx: JobContext) -> tuple[LabelTable, VoxelDelta | None]:
-            labels, names = read_named_labels(path, geometry, ctx=ctx)
+            labels, names = read_named_labels(path, geometry, resample=resample, ctx=ctx)
             return merged(present, table, labels, names, stem(path))
 
         def done(result: tuple[LabelTable, VoxelDelta | None]) -> None:
-            document.when_idle(lambda: self._accept(document, path, state, *result))
+            document.when_idle(lambda: self._accept(document, path, resample, state, *result))
+
+        def failed(error: BaseException, trace: str) -> None:
+            if not isinstance(error, OtherGridError):
+                self._notices.failed("import")(error, trace)
+                return
+            self.drop()
+            self._notices.offer(
+                f"{error} They can be resampled: each voxel of the scan then gets the label that "
+                "lies at its middle.",
+                "Resample and import",
+                lambda: self.run(path, resample=True) if document is self.document else None,
+            )
 
         self._notices.begin("import", f"Importing {path.name}", can_cancel=True)
-        self._handle = self._runner.submit(
-            work, key="import", done=done, failed=self._notices.failed("import")
-        )
+        self._handle = self._runner.submit(work, key="import", done=done, failed=failed)
 
     def _accept(
         self,
         document: Document,
         path: Path,
+        resample: bool,
         state: object,
         table: LabelTable,
         delta: VoxelDelta | None,
@@ -85,7 +98,7 @@ class MaskImport:
             return
         if document.state is not state:
             # Something was drawn meanwhile; the same file goes on top of that.
-            self.run(path)
+            self.run(path, resample=resample)
             return
         self.drop()
         step = f"Import {path.name}"
@@ -96,7 +109,8 @@ class MaskImport:
         if delta is None:
             self._notices.tell(f"“{path.name}” changes no voxel: it is empty, there or locked.")
         else:
-            self._notices.tell(f"Imported {path.name}: {delta.n_changed:,} voxels changed.")
+            how = " after resampling" if resample else ""
+            self._notices.tell(f"Imported {path.name}{how}: {delta.n_changed:,} voxels changed.")
 
 
 def merged(

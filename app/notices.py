@@ -27,10 +27,23 @@ class Status:
 
 @dataclass(frozen=True)
 class Message:
-    """A sentence for the user; ``is_error`` decides how it is shown."""
+    """A sentence for the user.
+
+    Attributes
+    ----------
+    text : str
+    is_error : bool
+        It stays until it is closed.
+    action : str
+        What the user may do about it, for a button; "" for nothing.
+    act : callable
+        Does it.
+    """
 
     text: str
     is_error: bool = False
+    action: str = ""
+    act: Callable[[], None] = lambda: None
 
 
 class Notices:
@@ -75,6 +88,10 @@ class Notices:
     def tell(self, sentence: str) -> None:
         """Pass a sentence on."""
         self.message.emit(Message(sentence))
+
+    def offer(self, sentence: str, action: str, act: Callable[[], None]) -> None:
+        """Pass on what went wrong, with something that the user may do about it."""
+        self.message.emit(Message(sentence, is_error=True, action=action, act=act))
 
     def failed(self, what: str) -> Callable[[BaseException, str], None]:
         """Return a callback for a job's failure: an expected one is told, a fault is logged."""

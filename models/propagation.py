@@ -236,9 +236,14 @@ class _Run:
         found = guide > 0.5
         has_clicks = index in self._target.clicks
         if int(found.sum()) >= self._rules.min_area_px or has_clicks:
-            answer = self._predict(index, found if found.any() else None)
+            answer = self._predict(index, found if found.any() else None, is_kept=False)
             if not has_clicks:
                 self._agreement[index] = dice(found, answer.mask)
+                # The guide saw the slices around, the slice network the fine detail; the mean of
+                # both is better than either.
+                mixed = (answer.probability + guide) / 2
+                answer = replace(answer, probability=mixed.astype(np.float32))
+            self._keep(index, answer)
 
     def result(self) -> SegmentationResult:
         """Return all slices as one block."""

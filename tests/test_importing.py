@@ -7,18 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from app.core.commands import EditVoxels, SetLabels
 from app.core.document import Document, Snapshot
-from app.core.geometry import Region
+from app.core.geometry import Geometry, Region
 from app.core.labels import LabelInfo, LabelMap, LabelTable
 from app.core.tasks import NullContext
+from app.core.volume import Volume
 from app.exporting import exporter_for
 from app.importing import MaskImport, merged
 from app.io.writer import write_voxels
-from app.notices import Notices
+from app.notices import Message, Notices
 from tests.manual_runner import ManualRunner
-from tests.phantoms import torso_like
+from tests.phantoms import rotation, torso_like
 
 NAMED = LabelTable(
     (
@@ -34,12 +36,22 @@ class Bench:
     def __init__(self, orientation: str = "LPS") -> None:
         self.runner, notices = ManualRunner(), Notices()
         self.said: list[str] = []
-        notices.message.connect(lambda message: self.said.append(message.text))
+        self.offered: Message | None = None
+        notices.message.connect(self._on_message)
         self.masks = MaskImport(self.runner, notices)
         volume = torso_like(source_orientation=orientation)
         table = LabelTable()
         self.document = Document(volume, label_table=table.with_added(table.new_label("Label 1")))
         self.masks.open(self.document)
+
+    def _on_message(self, message: Message) -> None:
+        self.said.append(message.text)
+        self.offered = message if message.action else None
+
+    def agree(self) -> None:
+        assert self.offered is not None
+        self.offered.act()
+        self.runner.run_all()
 
     def run(self, path: Path) -> None:
         self.masks.run(path)
@@ -149,6 +161,86 @@ def test_another_grid_is_refused_in_words(tmp_path):
     bench.run(exported(tmp_path / "mask.nii.gz", some_labels(), other))
     assert "not on the grid of the scan" in bench.said[-1]
     assert not bench.document.labelmap.voxels.any()
+    assert bench.document.undo_labels == ()
+
+
+def turned_scan() -> Volume:
+    """A scan of other voxels that looks at the phantom from another side."""
+    like = torso_like()
+    affine = np.eye(4)
+    affine[:3, :3] = (
+        rotation((10, -5, 20)) @ like.geometry.affine[:3, :3] @ np.diag([1.3, 0.8, 0.9])
+    )
+    middle = like.geometry.index_to_lps((np.array(like.voxels.shape) - 1) / 2)
+    shape = (7, 22, 25)
+    affine[:3, 3] = middle - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    return Volume(np.zeros(shape, np.int16), Geometry(shape, affine))
+
+
+def test_a_label_map_of_another_grid_is_resampled_when_that_is_agreed_to(tmp_path):
+    bench, scan = Bench(), turned_scan()
+    bench.document = Document(scan)
+    bench.masks.open(bench.document)
+    path = exported(tmp_path / "mask.nii.gz", some_labels())
+    bench.run(path)
+    assert bench.document.undo_labels == ()
+    bench.agree()
+    grid = sitk.Image(*(scan.voxels.shape[::-1]), sitk.sitkUInt8)
+    steps = scan.geometry.affine[:3, 2::-1]
+    spacing = np.linalg.norm(steps, axis=0)
+    grid.SetSpacing(spacing.tolist())
+    grid.SetDirection((steps / spacing).ravel().tolist())
+    grid.SetOrigin(scan.geometry.affine[:3, 3].tolist())
+    theirs = sitk.Resample(
+        sitk.ReadImage(str(path)), grid, sitk.Transform(), sitk.sitkNearestNeighbor
+    )
+    expected = sitk.GetArrayFromImage(theirs)
+    assert 500 < np.count_nonzero(expected) < expected.size - 500
+    # A voxel whose middle lies on a border may fall to either side.
+    assert np.count_nonzero(bench.document.labelmap.voxels != expected) <= 0.001 * expected.size
+    assert bench.document.undo_labels == ("Import mask.nii.gz",)
+    bench.document.undo()
+    assert not bench.document.labelmap.voxels.any()
+
+
+@pytest.mark.parametrize("name", ["seg.dcm", "set.rtstruct.dcm"])
+def test_dicom_labels_between_the_slices_are_resampled_when_that_is_agreed_to(tmp_path, name):
+    """Each slice of the labels lies between two slices of the scan, and goes to both."""
+    pytest.importorskip("highdicom")
+    from tests.exporters.test_dicom_seg import scan_in
+
+    volume = scan_in(tmp_path / "s")
+    labels = np.zeros(volume.voxels.shape, np.uint8)
+    labels[1:, 2:7, 1:6] = 1
+    labels[1::2, 3:5, 6:9] = 2
+    snapshot = Snapshot(volume, LabelMap(volume.geometry, labels), NAMED, ())
+    affine = volume.geometry.affine.copy()
+    affine[:3, 3] -= affine[:3, 0] / 4
+    affine[:3, 0] /= 2
+    shape = (2 * labels.shape[0], *labels.shape[1:])
+    bench = Bench()
+    bench.document = Document(Volume(np.zeros(shape, np.int16), Geometry(shape, affine)))
+    bench.masks.open(bench.document)
+    path = tmp_path / name
+    exporter_for(path).export(snapshot, path, NullContext())
+    bench.run(path)
+    assert "not on the grid of the scan" in bench.said[-1]
+    assert bench.document.undo_labels == ()
+    bench.agree()
+    ids = {info.name: info.id for info in bench.document.label_table}
+    for info in snapshot.label_table:
+        there = bench.document.labelmap.voxels == ids[info.name]
+        np.testing.assert_array_equal(there, np.repeat(labels == info.id, 2, axis=0))
+
+
+def test_labels_beside_the_scan_are_refused_even_resampled(tmp_path):
+    bench = Bench()
+    affine = torso_like().geometry.affine.copy()
+    affine[:3, 3] += 5000
+    far = replace(torso_like(), geometry=Geometry(torso_like().voxels.shape, affine))
+    bench.run(exported(tmp_path / "mask.nii.gz", some_labels(), far))
+    bench.agree()
+    assert "outside of the scan" in bench.said[-1]
     assert bench.document.undo_labels == ()
 
 

@@ -22,6 +22,10 @@ class GeometryError(AppError, ValueError):
     """A voxel grid is impossible, or two grids do not fit each other."""
 
 
+class OtherGridError(GeometryError):
+    """Labels lie on another grid than the scan, but can be resampled onto it."""
+
+
 class PromptError(AppError, ValueError):
     """A prompt lies outside the volume or is of a kind that the model does not take."""
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from app.core.bounded_file import BoundedFile
 from app.core.errors import ReadError
 from app.core.tasks import JobContext
 
@@ -192,10 +193,10 @@ def load_dataset(
     # Odd values are judged here; what pydicom thinks of them must not reach the terminal.
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), BoundedFile(path) as file:
             warnings.simplefilter("ignore")
             dataset = pydicom.dcmread(
-                path,
+                file,
                 force=True,
                 stop_before_pixels="PixelData" not in wanted,
                 specific_tags=list(wanted),

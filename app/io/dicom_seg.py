@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from app.core.errors import GeometryError, ReadError
+from app.core.errors import GeometryError, OtherGridError, ReadError
 from app.core.geometry import Geometry
 from app.core.labels import PALETTE, Colour, LabelInfo, LabelTable
 from app.io.dicom_header import SEGMENTATION_CLASSES, load_dataset, parse_errors
 from app.io.grid_file import check_size
+from app.io.itk_bridge import canonical_geometry, file_geometry
+from app.io.label_grids import even_steps, labels_on
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -36,13 +38,17 @@ def is_segmentation(path: Path) -> bool:
     return str(load_dataset(path, tags=["SOPClassUID"]).get("SOPClassUID")) in SEGMENTATION_CLASSES
 
 
-def read_seg(path: Path, like: Geometry) -> tuple[np.ndarray, LabelTable]:
+def read_seg(
+    path: Path, like: Geometry, *, resample: bool = False
+) -> tuple[np.ndarray, LabelTable]:
     """Return the labels of a segmentation object on the canonical grid of a scan.
 
     Parameters
     ----------
     path : Path
     like : Geometry
+    resample : bool
+        Frames that do not lie on the grid are resampled onto it, see `labels_on`.
 
     Returns
     -------
@@ -55,12 +61,21 @@ def read_seg(path: Path, like: Geometry) -> tuple[np.ndarray, LabelTable]:
     ------
     ReadError
         The object is damaged, or of a kind that holds no labels.
-    GeometryError
+    OtherGridError
         Its frames do not lie on the grid.
+    GeometryError
+        Nor can they be resampled onto it.
     """
     dataset = load_dataset(path, tags=_TAGS)
     try:
-        return _labels(dataset, like), _table(dataset)
+        try:
+            labels = _labels(dataset, like)
+        except OtherGridError:
+            if not resample:
+                raise
+            own = _own_grid(dataset)
+            labels = labels_on(_labels(dataset, own), own, like)
+        return labels, _table(dataset)
     except parse_errors() as error:
         if isinstance(error, (ReadError, GeometryError)):
             raise
@@ -101,13 +116,7 @@ def _plane_of(
 ) -> np.ndarray:  # fmt: skip
     """Return the view (rows, columns) of the labels that a frame covers."""
 
-    def values(sequence: str, name: str) -> np.ndarray:
-        group = frame.get(sequence) or shared.get(sequence)
-        return np.array([float(v) for v in group[0][name].value])
-
-    position = values("PlanePositionSequence", "ImagePositionPatient")
-    cosines = values("PlaneOrientationSequence", "ImageOrientationPatient")
-    spacing = values("PixelMeasuresSequence", "PixelSpacing")
+    position, cosines, spacing = _place(frame, shared)
     start = like.lps_to_index(position)
     along_columns = like.lps_to_index(position + cosines[:3] * spacing[1]) - start
     along_rows = like.lps_to_index(position + cosines[3:] * spacing[0]) - start
@@ -123,7 +132,7 @@ def _plane_of(
         (np.maximum(first_voxel, last_voxel) < like.shape_zyx).all()
     )
     if off > _OFF_GRID or row_axis == column_axis or (n_steps != expected).any() or not is_inside:
-        raise GeometryError(
+        raise OtherGridError(
             f"The labels are not on the grid of the scan: frame {number} of the segmentation, "
             f"{shape_rc[1]} x {shape_rc[0]} pixels at "
             f"{', '.join(f'{p:.1f}' for p in position)} mm, does not fall on its voxels."
@@ -140,6 +149,56 @@ def _plane_of(
         for a in (row_axis, column_axis)
     ]
     return view[tuple(flips)]
+
+
+def _place(frame: Dataset, shared: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return a frame's position (3,) in LPS mm, cosines (6,) and spacing (rows, columns) in mm."""
+
+    def values(sequence: str, name: str) -> np.ndarray:
+        group = frame.get(sequence) or shared.get(sequence)
+        return np.array([float(v) for v in group[0][name].value])
+
+    return (
+        values("PlanePositionSequence", "ImagePositionPatient"),
+        values("PlaneOrientationSequence", "ImageOrientationPatient"),
+        values("PixelMeasuresSequence", "PixelSpacing"),
+    )
+
+
+def _own_grid(dataset: Dataset) -> Geometry:
+    """Return the canonical grid that the frames span, with slices that the object leaves out.
+
+    Raises
+    ------
+    GeometryError
+        They are not parallel slices of one grid at even distances.
+    """
+    shared = dataset.SharedFunctionalGroupsSequence[0]
+    places = [_place(frame, shared) for frame in dataset.PerFrameFunctionalGroupsSequence]
+    first, cosines, spacing = places[0]
+    positions = np.array([position for position, _, _ in places])
+    normal = np.cross(cosines[:3], cosines[3:])
+    depths = (positions - first) @ normal
+    aside = positions - first - depths[:, None] * normal
+    is_one = all(
+        np.allclose(c, cosines, atol=1e-3) and np.allclose(s, spacing, rtol=1e-3)
+        for _, c, s in places
+    )
+    if not is_one or np.abs(aside).max() > _OFF_GRID * spacing.min():
+        raise GeometryError(
+            "The labels are not on the grid of the scan, and their frames are not parallel slices "
+            "of one grid, so they cannot be resampled."
+        )
+    measures = shared.get("PixelMeasuresSequence")
+    between = None if not measures else measures[0].get("SpacingBetweenSlices")
+    start, step, n = even_steps(depths, None if between is None else abs(float(between)))
+    size_ijk = (int(dataset.Columns), int(dataset.Rows), n)
+    check_size(size_ijk, 2)
+    affine = np.eye(4)
+    affine[:3, 0] = cosines[:3] * spacing[1]
+    affine[:3, 1] = cosines[3:] * spacing[0]
+    affine[:3, 2], affine[:3, 3] = normal * step, first + normal * start
+    return canonical_geometry(file_geometry(size_ijk, affine))[0]
 
 
 def _table(dataset: Dataset) -> LabelTable:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app.core.errors import AppError, GeometryError, ReadError
+from app.core.errors import AppError, GeometryError, OtherGridError, ReadError
 from app.core.geometry import Geometry
 from app.core.labels import LabelTable
 from app.core.series import SeriesInfo
@@ -27,6 +27,7 @@ from app.io.grid_file import (
     is_placeholder,
     read_grid,
 )
+from app.io.label_grids import labels_on
 from app.io.label_sidecar import read_sidecar, sidecar_path
 from app.io.meta_header import read_meta_header
 from app.io.nifti_header import read_nifti_header
@@ -122,21 +123,24 @@ def read_labels(path: Path | str, like: Geometry, *, ctx: JobContext | None = No
     ------
     ReadError
         The file cannot be read, or its values are no labels.
-    GeometryError
+    OtherGridError
         Its grid is another one; the sentence says what differs.
+    GeometryError
+        Its grid is another one, and could not even be resampled.
     """
     return _labels_and_names(Path(path), like, ctx)[0]
 
 
 def read_named_labels(
-    path: Path | str, like: Geometry, *, ctx: JobContext | None = None
+    path: Path | str, like: Geometry, *, resample: bool = False, ctx: JobContext | None = None
 ) -> tuple[np.ndarray, LabelTable]:
     """Return what `read_labels` returns, and the names that the file or its sidecar gives.
 
-    The table is empty where neither names anything; it need not name every value.
+    The table is empty where neither names anything; it need not name every value. With
+    ``resample`` labels of another grid are brought onto this one, see `labels_on`.
     """
     path = Path(path)
-    labels, table = _labels_and_names(path, like, ctx)
+    labels, table = _labels_and_names(path, like, ctx, resample=resample)
     names = sidecar_path(path)
     if table is None:
         table = read_sidecar(names) if names.is_file() else LabelTable()
@@ -220,18 +224,21 @@ def _grid_header(path: Path) -> GridHeader | None:
 
 
 def _labels_and_names(
-    path: Path, like: Geometry, ctx: JobContext | None
+    path: Path, like: Geometry, ctx: JobContext | None, *, resample: bool = False
 ) -> tuple[np.ndarray, LabelTable | None]:
     if _is_dicom_file(path):
         if is_segmentation(path):
-            return read_seg(path, like)
+            return read_seg(path, like, resample=resample)
         if is_structure_set(path):
-            return read_structures(path, like)
+            return read_structures(path, like, resample=resample)
     volume = read_volume(path, ctx=ctx)
     difference = grid_difference(volume.geometry, like)
-    if difference:
-        raise GeometryError(f"The labels are not on the grid of the scan: {difference}.")
-    return as_labels(volume.voxels), None
+    labels = as_labels(volume.voxels)
+    if not difference:
+        return labels, None
+    if not resample:
+        raise OtherGridError(f"The labels are not on the grid of the scan: {difference}.")
+    return labels_on(labels, volume.geometry, like, ctx), None
 
 
 def _is_dicom_file(path: Path) -> bool:

@@ -7,15 +7,18 @@ rule), which also reads contours that are joined by a line to their hole.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from app.core.errors import GeometryError, ReadError
+from app.core.errors import GeometryError, OtherGridError, ReadError
 from app.core.geometry import Geometry
 from app.core.labels import PALETTE, Colour, LabelInfo, LabelTable
 from app.io.dicom_header import load_dataset, parse_errors
+from app.io.grid_file import check_size
+from app.io.label_grids import even_steps, labels_on
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -36,13 +39,18 @@ def is_structure_set(path: Path) -> bool:
     return str(load_dataset(path, tags=["SOPClassUID"]).get("SOPClassUID")) == STRUCTURE_SET_CLASS
 
 
-def read_structures(path: Path, like: Geometry) -> tuple[np.ndarray, LabelTable]:
+def read_structures(
+    path: Path, like: Geometry, *, resample: bool = False
+) -> tuple[np.ndarray, LabelTable]:
     """Return the structures of a structure set on the canonical grid of a scan.
 
     Parameters
     ----------
     path : Path
     like : Geometry
+    resample : bool
+        Contours between the slices of the scan are filled on slices of their own, and resampled
+        onto it, see `labels_on`.
 
     Returns
     -------
@@ -56,12 +64,21 @@ def read_structures(path: Path, like: Geometry) -> tuple[np.ndarray, LabelTable]
     ------
     ReadError
         The object is damaged, or holds no closed contour.
-    GeometryError
+    OtherGridError
         Its contours do not lie on the slices of the scan.
+    GeometryError
+        Nor can they be resampled onto them.
     """
     dataset = load_dataset(path, tags=_TAGS)
     try:
-        return _read(dataset, like)
+        try:
+            return _read(dataset, like)
+        except OtherGridError:
+            if not resample:
+                raise
+            own = _own_grid(dataset, like)
+            labels, table = _read(dataset, own)
+            return labels_on(labels, own, like), table
     except parse_errors() as error:
         if isinstance(error, (ReadError, GeometryError)):
             raise
@@ -103,14 +120,8 @@ def _filled(item: Dataset, like: Geometry) -> Planes | None:
     """Return masks by (axis, slice) of one structure; None if it has no closed contour."""
     planes: Planes = {}
     n_closed = 0
-    for contour in item.get("ContourSequence") or []:
-        kind = str(contour.get("ContourGeometricType", ""))
-        if kind not in ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR"):
-            continue
+    for points in _closed_contours(item):
         n_closed += 1
-        points = np.array([float(v) for v in contour.ContourData]).reshape(-1, 3)
-        if not np.isfinite(points).all() or len(points) < 3:
-            raise ReadError("The DICOM structure set is damaged: a contour has no area.")
         index = like.lps_to_index(points)
         axis, number = _plane(index, points)
         if not 0 <= number < like.shape_zyx[axis]:
@@ -121,12 +132,61 @@ def _filled(item: Dataset, like: Geometry) -> Planes | None:
     return planes if n_closed else None
 
 
+def _closed_contours(item: Dataset) -> Iterator[np.ndarray]:
+    """Yield the corners (n, 3) in LPS mm of each closed contour of a structure."""
+    for contour in item.get("ContourSequence") or []:
+        kind = str(contour.get("ContourGeometricType", ""))
+        if kind not in ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR"):
+            continue
+        points = np.array([float(v) for v in contour.ContourData]).reshape(-1, 3)
+        if not np.isfinite(points).all() or len(points) < 3:
+            raise ReadError("The DICOM structure set is damaged: a contour has no area.")
+        yield points
+
+
+def _own_grid(dataset: Dataset, like: Geometry) -> Geometry:
+    """Return the grid of a scan with other slices: those on which the contours lie.
+
+    Raises
+    ------
+    GeometryError
+        The contours are not parallel to slices of the scan, or unevenly spaced.
+    """
+    axes, depths = set(), []
+    for item in dataset.get("ROIContourSequence") or []:
+        for points in _closed_contours(item):
+            index = like.lps_to_index(points)
+            spread = np.ptp(index, axis=0)
+            axis = int(spread.argmin())
+            if spread[axis] > 2 * _OFF_SLICE:
+                raise GeometryError(
+                    "The labels are not on the grid of the scan, and their contours are turned "
+                    "against its slices, so they cannot be resampled."
+                )
+            axes.add(axis)
+            depths.append(float(index[:, axis].mean()))
+    if len(axes) != 1:
+        raise GeometryError(
+            "The labels are not on the grid of the scan, and their contours lie in several planes, "
+            "so they cannot be resampled."
+        )
+    (axis,) = axes
+    start, step, n = even_steps(np.array(depths))
+    affine = like.affine.copy()
+    affine[:3, 3] += affine[:3, axis] * start
+    affine[:3, axis] *= step
+    shape = list(like.shape_zyx)
+    shape[axis] = n
+    check_size(shape, 2)
+    return Geometry((shape[0], shape[1], shape[2]), affine)
+
+
 def _plane(index: np.ndarray, points: np.ndarray) -> tuple[int, int]:
     """Return the axis across a contour, and the number of its slice.
 
     Raises
     ------
-    GeometryError
+    OtherGridError
         It lies in no slice.
     """
     axis = int(np.ptp(index, axis=0).argmin())
@@ -134,7 +194,7 @@ def _plane(index: np.ndarray, points: np.ndarray) -> tuple[int, int]:
     number = round(middle) if abs(middle) < 1e9 else -1
     if max(np.ptp(index[:, axis]) / 2, abs(middle - number)) > _OFF_SLICE:
         x, y, z = points[0]
-        raise GeometryError(
+        raise OtherGridError(
             "The labels are not on the grid of the scan: the contour at "
             f"{x:.1f}, {y:.1f}, {z:.1f} mm does not lie in one of its slices."
         )

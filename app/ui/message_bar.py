@@ -18,12 +18,16 @@ class MessageBar(QFrame):
         self.setObjectName("message")
         self.label = QLabel()
         self.label.setWordWrap(True)
+        self.action_button = QPushButton()
+        self.action_button.clicked.connect(self._act)
         self.close_button = QPushButton(self.tr("Close"))
         self.close_button.clicked.connect(self.hide)
         row = QHBoxLayout(self)
         row.setContentsMargins(12, 5, 8, 5)
         row.addWidget(self.label, 1)
+        row.addWidget(self.action_button)
         row.addWidget(self.close_button)
+        self._message = Message("")
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_NOTE_MS)
@@ -36,7 +40,10 @@ class MessageBar(QFrame):
         is_error_shown = self.isVisible() and self.property("error") is True
         if is_error_shown and not message.is_error:
             return
+        self._message = message
         self.label.setText(message.text)
+        self.action_button.setText(message.action)
+        self.action_button.setVisible(bool(message.action))
         self.setProperty("error", message.is_error)
         self.style().unpolish(self)
         self.style().polish(self)
@@ -45,3 +52,7 @@ class MessageBar(QFrame):
             self._timer.stop()
         else:
             self._timer.start()
+
+    def _act(self) -> None:
+        self.hide()
+        self._message.act()

@@ -21,6 +21,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from app.core.bounded_file import BoundedFile
 from app.core.errors import WeightsError
 from models.base import ModelKind
 from models.networks.prompt_unet import SIZES, prompt_unet
@@ -190,7 +191,10 @@ def _read_pickle(path: Path) -> object:
         with warnings.catch_warnings():
             # It warns of pickles by other programs, which are refused or read all the same.
             warnings.simplefilter("ignore", UserWarning)
-            return torch.load(path, map_location="cpu", weights_only=True)
+            if zipfile.is_zipfile(path):
+                return torch.load(path, map_location="cpu", weights_only=True)
+            with BoundedFile(path) as file:  # the form before torch 1.6
+                return torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise WeightsError(f"There is no file “{path}”.") from error
     except pickle.UnpicklingError as error:

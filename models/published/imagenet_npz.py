@@ -59,7 +59,9 @@ def load_imagenet_npz(network: TransUNet, path: Path) -> None:
             file.seek(0)
             _check_size(file)
             archive = np.load(file, allow_pickle=False)
-            arrays = {name: archive[name] for name in archive.files}
+            # A member that is no array comes as bytes.
+            read = {name: archive[name] for name in archive.files}
+            arrays = {name: a for name, a in read.items() if isinstance(a, np.ndarray)}
     except _READ_ERRORS as error:
         raise WeightsError(f"“{Path(path).name}” cannot be read. {EXPECTED}.") from error
     found = {}

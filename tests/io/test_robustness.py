@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import struct
 import subprocess
@@ -16,6 +17,7 @@ import SimpleITK as sitk
 from pydicom.uid import RLELossless
 
 from app.core.errors import ReadError
+from app.io.dicom_header import load_dataset
 from app.io.reader import read_volume, scan
 from tests.conftest import REPOSITORY
 from tests.io.files import dicom_slice, nifti_bytes, write_dicom, write_image
@@ -148,3 +150,20 @@ def test_a_short_campaign_finds_nothing():
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_damaged_length_takes_no_memory(tmp_path):
+    """Four gigabytes that a header promises are not set aside before they are read."""
+    folder = write_dicom(tmp_path / "s", [dicom_slice(0)])
+    (path,) = folder.iterdir()
+    content = path.read_bytes()
+    at = content.index(b"\xe0\x7f\x10\x00OW\0\0") + 8
+    path.write_bytes(content[:at] + struct.pack("<I", 0xF0000000) + content[at + 4 :])
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(ReadError):
+            load_dataset(path, with_pixels=True)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 50e6

@@ -218,3 +218,15 @@ def test_an_archive_of_another_network_changes_nothing(tmp_path, change):
     with pytest.raises(WeightsError, match="block3/unit2/gn2/bias"):
         load_imagenet_npz(target, path)
     assert all(torch.equal(v, before[n]) for n, v in target.state_dict().items())
+
+
+def test_a_member_that_is_no_array_is_refused(path):
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    name = next(n for n in members if "embedding/kernel" in n)
+    members[name] = b"nothing"
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, content in members.items():
+            archive.writestr(member, content)
+    with pytest.raises(WeightsError):
+        load_imagenet_npz(network(), path)

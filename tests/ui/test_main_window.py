@@ -15,7 +15,9 @@ from PySide6.QtWidgets import QTableWidget
 from app.core.document import Document
 from app.core.geometry import Geometry
 from app.core.labels import LabelTable
+from app.core.tasks import NullContext
 from app.core.volume import Modality, Volume
+from app.io.writer import write_voxels
 from app.session import SeriesInfo, Session
 from app.settings import Settings, user_models_dir
 from app.ui import dialogs, slice_view
@@ -280,6 +282,32 @@ def test_messages_errors_stay_and_notes_do_not_push_them_away(bench):
     assert bar.label.text() == "broken"
     bench.qtbot.mouseClick(bar.close_button, Qt.MouseButton.LeftButton)
     assert not bar.isVisible()
+
+
+def test_a_mask_of_another_grid_is_resampled_by_a_click_in_the_message(bench, tmp_path):
+    bench.open()
+    document, bar = bench.session.document, bench.window.message_bar
+    geometry = document.volume.geometry
+    affine = geometry.affine.copy()
+    affine[:3, 2] *= 2  # pixels twice as wide, from the same place on
+    affine[:3, 3] += affine[:3, 2] / 4
+    nz, ny, nx = geometry.shape_zyx
+    grid = Geometry((nz, ny, nx // 2), affine)
+    labels = np.zeros(grid.shape_zyx, np.uint8)
+    labels[3:9, 4:11, 5:12] = 1
+    coarse = Volume(labels, grid)
+    write_voxels(tmp_path / "Liver.nii.gz", labels, coarse, NullContext())
+    bench.session.import_mask(tmp_path / "Liver.nii.gz")
+    bench.files.run_all()
+    assert not document.labelmap.voxels.any()
+    assert bar.action_button.isVisible()
+    bench.qtbot.mouseClick(bar.action_button, Qt.MouseButton.LeftButton)
+    bench.files.run_all()
+    expected = np.zeros(geometry.shape_zyx, bool)
+    expected[3:9, 4:11, 10:24] = True
+    np.testing.assert_array_equal(document.labelmap.voxels > 0, expected)
+    assert "after resampling" in bar.label.text()
+    assert not bar.action_button.isVisible()
 
 
 def test_the_pointer_tells_value_label_and_place(bench):
