@@ -117,7 +117,7 @@ class PromptedSegmenter:
         ctx : JobContext
             Asked before every slice. Cancelling drops everything.
         on_slice : callable, optional
-            Gets each finished slice.
+            Gets each slice as the mask reaches it, and again where a later pass changes it.
         should_stop : callable, optional
             Asked before every slice that the mask is carried to; once true, what is done is
             returned.
@@ -171,6 +171,7 @@ class _Run:
         # How far two ways to a slice agree, as Dice.
         self._agreement: dict[int, float] = {}
         self._stopped: list[str] = []
+        self._told: dict[int, SliceMask] = {}
         self._n_total = max(1, len(set(range(target.start, target.stop)) | set(target.prompted)))
 
     def key_slices(self) -> None:
@@ -295,6 +296,7 @@ class _Run:
                 self._stopped.append(f"Stopped at slice {index + 1}: {reason}.")
                 break
             reached[index] = now
+            self._tell(index, now)
             before, n_empty = now.mask, 0
         return reached
 
@@ -304,8 +306,7 @@ class _Run:
     def _predict(
         self, index: int, neighbour: np.ndarray | None, *, is_kept: bool = True
     ) -> SliceMask:
-        done = len(self._masks)
-        self._ctx.report(min(1.0, done / self._n_total), f"slice {index + 1}")
+        self._ctx.report(min(1.0, len(self._told) / self._n_total), f"slice {index + 1}")
         view = SliceView(self._volume, self._target.axis, index, self._window)
         box = self._target.boxes.get(index)
         between = None if box is not None else self._target.box_between(index)
@@ -336,7 +337,12 @@ class _Run:
         if slice_mask is None:
             return
         self._masks[index] = slice_mask
-        if self._on_slice is not None:
+        self._tell(index, slice_mask)
+
+    def _tell(self, index: int, slice_mask: SliceMask) -> None:
+        is_news = self._told.get(index) is not slice_mask
+        self._told[index] = slice_mask
+        if is_news and self._on_slice is not None:
             self._on_slice(index, slice_mask)
 
 

@@ -243,8 +243,8 @@ class SliceCanvas(pg.GraphicsView):
     def _on_preview_changed(self, preview: Preview | None) -> None:
         if preview is None:
             self._layers.drop_previews()
-        elif preview.axis == self.axis:
-            self._layers.add_preview(preview.index, preview.mask, preview.label_id)
+        else:
+            self._layers.add_preview(preview.axis, preview.index, preview.mask, preview.label_id)
         self.repaint_later()
 
     def _on_arriving(self, preview: AutomaticPreview | None) -> None:

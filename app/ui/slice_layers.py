@@ -31,6 +31,7 @@ from app.ui.slice_image import (
     shown_labels,
 )
 from app.ui.slice_painter import line_pen
+from app.ui.slice_previews import SlicePreviews
 
 OUTLINE_PX = 1.4
 # A mask that is not yet in the document is fainter than one that is.
@@ -89,7 +90,7 @@ class SliceLayers(pg.GraphicsObject):
         self._image: _Picture | None = None
         self._overlay: _Picture | None = None
         self._outlines: list[tuple[QColor, QPainterPath]] = []
-        self._previews: dict[int, tuple[np.ndarray, int]] = {}
+        self._previews = SlicePreviews()
         self._preview: _Picture | None = None
         self._arriving: tuple[np.ndarray, LabelTable] | None = None
         self._preview_outline: list[tuple[QColor, QPainterPath]] = []
@@ -106,7 +107,8 @@ class SliceLayers(pg.GraphicsObject):
         self.prepareGeometryChange()
         self._document, self._frame = document, frame
         self._image = self._overlay = self._preview = self._second = None
-        self._outlines, self._preview_outline, self._previews = [], [], {}
+        self._outlines, self._preview_outline = [], []
+        self._previews.clear()
         self._earlier_outlines = []
         self._arriving = None
         self.mark(Layer.ALL)
@@ -115,10 +117,13 @@ class SliceLayers(pg.GraphicsObject):
         """Remember that layers are out of date."""
         self._stale |= layers
 
-    def add_preview(self, index: int, mask: np.ndarray, label_id: int) -> None:
-        """Show a (rows, columns) bool mask on a slice until `drop_previews`."""
-        self._previews[index] = (mask, label_id)
-        if index == self.index:
+    def add_preview(self, axis: int, index: int, mask: np.ndarray, label_id: int) -> None:
+        """Show a (rows, columns) bool mask of a slice, cut as this plane cuts it.
+
+        Until `drop_previews`.
+        """
+        self._previews.add(axis, index, mask, label_id)
+        if self._frame is not None and (axis != self._frame.axis or index == self.index):
             self.mark(Layer.PREVIEW)
 
     def show_arriving(self, labels: np.ndarray | None, table: LabelTable | None) -> None:
@@ -128,8 +133,7 @@ class SliceLayers(pg.GraphicsObject):
 
     def drop_previews(self) -> None:
         """Show no preview any more."""
-        if self._previews:
-            self._previews = {}
+        if self._previews.clear():
             self.mark(Layer.PREVIEW)
 
     def refresh(self, index: int, view_state: ViewState) -> None:
@@ -233,7 +237,8 @@ class SliceLayers(pg.GraphicsObject):
 
     def _refresh_preview(self, document: Document, view_state: ViewState) -> None:
         self._preview, self._preview_outline = None, []
-        found = self._previews.get(self.index)
+        shape = document.volume.voxels.shape
+        found = self._previews.on_plane(self._frame_axis, self.index, shape)
         if not view_state.overlay_visible:
             return
         if found is None:

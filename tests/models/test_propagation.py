@@ -225,6 +225,28 @@ def test_progress_grows_and_stays_below_one():
     assert ctx.fractions[-1] > 0.5
 
 
+def test_a_slice_is_told_when_the_mask_reaches_it_not_when_the_pass_is_over():
+    told: list[tuple[int, int]] = []
+
+    class Count(NullContext):
+        n = 0
+
+        def report(self, fraction, text=""):
+            self.n += 1
+
+    ctx = Count()
+    run(
+        tube(),
+        box_on(10, through=(5, 15)),
+        ctx=ctx,
+        on_slice=lambda index, _: told.append((index, ctx.n)),
+    )
+    # One question per slice, and after each of them its answer.
+    told_after = dict(reversed(told))
+    assert sorted(told_after) == list(range(5, 15))
+    assert sorted(told_after.values()) == list(range(1, 11))
+
+
 @pytest.mark.parametrize(
     ("prompts", "words"),
     [

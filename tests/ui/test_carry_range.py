@@ -120,3 +120,46 @@ def test_a_running_carry_through_is_kept_or_dropped_as_the_user_says(bench):
         assert len(session.document.undo_labels) == (2 if is_kept else 1)
         if is_kept:
             session.undo()
+
+
+def test_all_planes_show_the_mask_while_it_is_carried(bench):
+    session, inside = bench.session, (8.0, 20.0, 22.0)
+    session.view_state.outline = session.view_state.crosshair_visible = False
+
+    def colours() -> list:
+        found = []
+        for axis in (1, 2):
+            view = bench.view(axis)
+            picture = view.grab().toImage()
+            ratio = picture.devicePixelRatio()
+            at = view.point_at(inside) * ratio
+            found.append(picture.pixelColor(at.toPoint()).getRgb())
+        return found
+
+    before, seen = colours(), {}
+    session.preview_changed.connect(
+        lambda preview: seen.update({preview.index: colours()}) if preview else None
+    )
+    session.carry_through(6, 14)
+    bench.runner.run_all()
+    # Slices come outwards from 10; the last two come with the mask itself.
+    assert seen[9] == before
+    assert all(now != was for now, was in zip(seen[8], before, strict=True))
+
+
+def test_nothing_leaves_the_depth_of_the_box_whatever_is_corrected(bench):
+    bench.session.view_state.cursor_zyx = (KEY, 20, 22)
+    drag_end(bench, 0, 8)
+    bench.runner.run_all()
+    bench.drag(1, (14.5, 20.0, 22.0), (11.5, 20.0, 22.0))
+    drag_end(bench, 1, 11)
+    bench.runner.run_all()
+    assert masks(bench) == [8, 9, 10, 11]
+    bench.session.view_state.cursor_zyx = (9, 20, 22)
+    bench.session.place_point((9.0, 20.0, 22.0), 0, positive=False)
+    bench.runner.run_all()
+    assert masks(bench) == [8, 9, 10, 11]
+    bench.session.view_state.cursor_zyx = (KEY, 20, 22)
+    bench.drag(0, (10.0, 10.0, 13.0), (10.0, 27.0, 32.0))
+    bench.runner.run_all()
+    assert masks(bench) == [8, 9, 10, 11]
