@@ -18,7 +18,8 @@ class MessageBar(QFrame):
         self.setObjectName("message")
         self.label = QLabel()
         self.label.setWordWrap(True)
-        self.action_button = QPushButton()
+        # Hidden until a message offers something; a button always has a name to be read out.
+        self.action_button = QPushButton(self.tr("Do it"))
         self.action_button.clicked.connect(self._act)
         self.close_button = QPushButton(self.tr("Close"))
         self.close_button.clicked.connect(self.hide)
@@ -42,7 +43,8 @@ class MessageBar(QFrame):
             return
         self._message = message
         self.label.setText(message.text)
-        self.action_button.setText(message.action)
+        if message.action:
+            self.action_button.setText(message.action)
         self.action_button.setVisible(bool(message.action))
         self.setProperty("error", message.is_error)
         self.style().unpolish(self)
