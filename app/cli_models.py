@@ -140,6 +140,12 @@ def train(
         str | None, typer.Option("--time-budget", metavar="20m", help="Such as 90s, 20m, 1h30m.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="WEIGHTS", help="Begin with these weights: .safetensors or last.pt."
+        ),
+    ] = None,
     network: Annotated[
         str | None,
         typer.Option(
@@ -164,6 +170,7 @@ def train(
         resume=resume,
         report=say,
         peer=network,
+        start_from=start_from,
     )
     typer.echo(f"Saved {checkpoint}")
 

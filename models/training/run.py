@@ -13,10 +13,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -147,6 +150,33 @@ class TrainingRun(ABC):
                 f"There is no checkpoint of this recipe in {self._out}; start without --resume."
             ) from error
         self.progress.step, self.progress.seconds = int(stored["step"]), float(stored["spent"])
+
+    def start_from(self, path: Path) -> None:
+        """Begin with the weights of an earlier training in place of random ones.
+
+        Parameters
+        ----------
+        path : Path
+            A `.safetensors` file, such as those that ship, or a training checkpoint, whose
+            averaged weights are taken.
+
+        Raises
+        ------
+        WeightsError
+            It cannot be read, or holds another network.
+        """
+        try:
+            if path.suffix == ".safetensors":
+                state = load_file(path, device=self.device)
+            else:
+                state = torch.load(path, map_location=self.device, weights_only=True)["ema"]
+            for network in (self.network, self.average):
+                network.load_state_dict(state)
+        except (OSError, KeyError, RuntimeError, SafetensorError, UnpicklingError) as error:
+            raise WeightsError(
+                f"“{path}” does not hold weights of the recipe's network; name a .safetensors file "
+                "or a last.pt of the same size."
+            ) from error
 
     def run(self) -> Path:
         """Train until the time is spent; return the checkpoint."""

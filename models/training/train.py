@@ -27,6 +27,7 @@ def train(
     resume: bool,
     report: Callable[[str], None],
     peer: str | None = None,
+    start_from: Path | None = None,
 ) -> Path:
     """Train a network by a recipe; return its checkpoint.
 
@@ -46,6 +47,8 @@ def train(
         Gets one line per interval.
     peer : {"monai_vnet", "monai_basic_unet"}, optional
         Trained in place of the network of the recipe, which must be of an automatic model.
+    start_from : Path, optional
+        Weights to begin with, see `TrainingRun.start_from`.
 
     Raises
     ------
@@ -91,6 +94,8 @@ def train(
         training = GuideTraining(recipe, cases, **where)
     else:
         training = _prompt_training(recipe, cases, packs[0].with_name(SUPERPIXELS), where)
+    if start_from is not None:
+        training.start_from(start_from)
     if resume:
         training.resume()
     return training.run()

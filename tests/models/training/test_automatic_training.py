@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from app.core.errors import UsageError
+from app.core.errors import UsageError, WeightsError
 from models.automatic.peers import load_checkpoint
 from models.automatic.spec import AutomaticSpec
 from models.runtime import Device
@@ -297,6 +297,17 @@ def test_a_short_run_learns_resumes_and_exports(data, tmp_path, family):
     stored = second["ema"]
     name = next(n for n in stored if n.endswith("weight"))
     np.testing.assert_allclose(network.state_dict()[name], stored[name], atol=2e-3)
+
+    # One step of another run changes what it began with, but not by much.
+    again = train(
+        path, start_from=weights, time_budget_s=1e-3, resume=False, **{**run, "out": tmp_path / "b"}
+    )
+    begun = torch.load(again, weights_only=True)
+    assert begun["step"] == 1
+    np.testing.assert_allclose(begun["net"][name], stored[name], atol=5e-3)
+    other = resource_path("weights") / "embedded_prompt_unet.safetensors"
+    with pytest.raises(WeightsError, match="recipe's network"):
+        train(path, start_from=other, time_budget_s=1e-3, resume=False, **run)
 
 
 @pytest.mark.slow
