@@ -18,6 +18,8 @@ from models.base import SlicePrompts
 BoxRC = tuple[float, float, float, float]
 
 CT_WINDOW = (-160.0, 240.0)  # soft tissue: width 400, level 40
+BONE_SHARE = 0.05
+WIDER_FOR_BONE = 2.5
 CLICK_RADIUS_PX = 3.0
 SCRIBBLE_RADIUS_PX = 1.5
 # A crop is never smaller than this many voxels: a handful of them shows nothing of the context.
@@ -49,6 +51,27 @@ def apply_window(pixels: np.ndarray, window: tuple[float, float]) -> np.ndarray:
     low, high = window
     scaled = (pixels.astype(np.float32) - np.float32(low)) * np.float32(1.0 / (high - low))
     return np.clip(scaled, 0.0, 1.0, out=scaled)
+
+
+def window_for_bone(pixels: np.ndarray, window: tuple[float, float]) -> tuple[float, float]:
+    """Return a window in which what is asked for is not white on white.
+
+    Parameters
+    ----------
+    pixels : array
+        Raw CT intensities of what is asked for: of a box, say.
+    window : tuple of 2 float
+
+    Returns
+    -------
+    tuple of 2 float
+        The window; with `WIDER_FOR_BONE` times its width where more than `BONE_SHARE` of the pixels
+        lie above it. Both were chosen on training patients that were set aside.
+    """
+    low, high = window
+    if pixels.size == 0 or np.count_nonzero(pixels > high) <= BONE_SHARE * pixels.size:
+        return window
+    return low, low + WIDER_FOR_BONE * (high - low)
 
 
 @dataclass(frozen=True)

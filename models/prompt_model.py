@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from app.core.prompts import PromptKind
 from app.core.tasks import JobContext
+from app.core.volume import Modality
 from models.base import (
     MODEL_FORMATS,
     InstalledModel,
@@ -25,6 +26,7 @@ from models.preprocess import (
     Zoom,
     apply_window,
     network_input,
+    window_for_bone,
     zoom_to_box,
     zoom_to_slice,
 )
@@ -87,10 +89,15 @@ class EmbeddedModel:
             return {}
         spacing = view.volume.geometry.spacing_zyx
         order = (view.axis, *(a for a in range(3) if a != view.axis))
+        voxels = view.volume.voxels.transpose(order)
+        window = view.window
+        if view.volume.modality is Modality.CT:
+            drawn = np.concatenate([voxels[index][mask] for index, mask in keys.items()])
+            window = window_for_bone(drawn, window)
         return self._guide.probabilities(
-            view.volume.voxels.transpose(order),
+            voxels,
             (spacing[order[0]], spacing[order[1]], spacing[order[2]]),
-            view.window,
+            window,
             keys,
             start,
             stop,
@@ -142,7 +149,10 @@ class EmbeddedModel:
         self, view: SliceView, prompts: SlicePrompts, zoom: Zoom, shift: float
     ) -> tuple[np.ndarray, float, bool]:
         slices = [view.neighbour(-1), view.pixels, view.neighbour(1)]
-        windowed = [None if s is None else apply_window(s, view.window) for s in slices]
+        window = view.window
+        if view.volume.modality is Modality.CT:
+            window = window_for_bone(_asked_for(view.pixels, prompts), window)
+        windowed = [None if s is None else apply_window(s, window) for s in slices]
         logits, quality = self._network(network_input(windowed, zoom, prompts))
         logits = logits - np.float32(shift)
         inside = logits[0, 0] > 0
@@ -150,6 +160,17 @@ class EmbeddedModel:
         probability = zoom.paste_probability(logits[0, 0])
         score = float(1.0 / (1.0 + np.exp(-float(quality.reshape(-1)[0]))))
         return probability, score, bool(rim.any())
+
+
+def _asked_for(pixels: np.ndarray, prompts: SlicePrompts) -> np.ndarray:
+    """Return the pixels under a mask of the prompts, else in their box; none for clicks alone."""
+    for mask in (prompts.previous, prompts.neighbour):
+        if mask is not None:
+            return pixels[mask > 0.5]
+    if prompts.box_rc is None:
+        return pixels[:0]
+    r0, c0, r1, c1 = (max(0, round(edge)) for edge in prompts.box_rc)
+    return pixels[r0:r1, c0:c1]
 
 
 def fill_doubtful_holes(probability: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from models.preprocess import (
     filled_box,
     intensity_window,
     network_input,
+    window_for_bone,
     zoom_to_box,
     zoom_to_slice,
 )
@@ -130,6 +131,16 @@ def test_ct_has_its_window_and_mr_its_percentiles():
     assert 380 < high < 500
     shown = apply_window(np.array([low, high, 0, 50_000]), (low, high))
     np.testing.assert_allclose(shown, [0, 1, 0, 1], atol=1e-5)
+
+
+@pytest.mark.parametrize(("share", "top"), [(0.0, 240.0), (0.04, 240.0), (0.06, 840.0)])
+def test_the_window_opens_where_what_is_asked_for_is_white(share, top):
+    pixels = np.zeros(100)
+    pixels[: round(100 * share)] = 700
+    assert window_for_bone(pixels, CT_WINDOW) == (-160.0, top)
+    # Bytes that were windowed before end where the window ends: nothing is hidden above.
+    assert window_for_bone(np.full(9, 240.0), CT_WINDOW) == CT_WINDOW
+    assert window_for_bone(np.zeros(0), CT_WINDOW) == CT_WINDOW
 
 
 @pytest.mark.parametrize("value", [0.0, 7.0, -3.0])
