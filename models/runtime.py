@@ -229,9 +229,10 @@ def wrap_module(
 ) -> Network:
     """Return a PyTorch module as a function of arrays whose first axes are one batch.
 
-    On a GPU it runs with channels-last memory, in half precision by default. If its memory is full,
-    cached blocks are released; then the batch is halved, down to single images; then the module
-    moves to the CPU. The log says so.
+    On a GPU it runs with channels-last memory, in half precision by default; it goes there when it
+    is first called. If the GPU's memory is full, cached blocks are released; then the batch is
+    halved, down to single images; then, or where not even the weights fit, the module moves to the
+    CPU. The log says so.
 
     Parameters
     ----------
@@ -246,27 +247,29 @@ def wrap_module(
 
     is_volumetric = any(p.ndim == 5 for p in module.parameters())
     layout = torch.channels_last_3d if is_volumetric else torch.channels_last
-    on_device = module.eval().to(device.kind).to(memory_format=layout)
+    module.eval().to(memory_format=layout)
+    where = device.kind
 
-    def call(where: str, inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    def call(inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+        module.to(where)
         tensors = [torch.from_numpy(np.ascontiguousarray(x)) for x in inputs]
         if where == "cuda":
             tensors = [t.pin_memory().to(where, non_blocking=True) for t in tensors]
         use_half = where == "cuda" and precision == "f16"
         with torch.inference_mode(), torch.autocast(where, torch.float16, enabled=use_half):
-            outputs = on_device(*tensors)
+            outputs = module(*tensors)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return tuple(o.float().cpu().numpy() for o in outputs)
 
     def run(*inputs: np.ndarray, check: Callable[[], None] | None = None) -> tuple[np.ndarray, ...]:
+        nonlocal where
         if check is not None:
             check()
-        where = next(on_device.parameters()).device.type
         if where == "cpu":
-            return call(where, inputs)
+            return call(inputs)
         for _ in range(2):
             try:
-                return call(where, inputs)
+                return call(inputs)
             except torch.cuda.OutOfMemoryError:
                 torch.cuda.empty_cache()
         n = len(inputs[0])
@@ -275,10 +278,10 @@ def wrap_module(
             halves = [run(*(x[s] for x in inputs), check=check) for s in _halves(n)]
             return tuple(np.concatenate(parts) for parts in zip(*halves, strict=True))
         logger.warning("The GPU's memory is full; this network now runs on the CPU.")
-        on_device.to("cpu")
+        where = "cpu"
         if on_cpu is not None:
             on_cpu()
-        return call("cpu", inputs)
+        return call(inputs)
 
     return run
 

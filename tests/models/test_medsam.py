@@ -306,6 +306,30 @@ def test_an_interrupted_graph_runs_again():
 # -- GPU ---------------------------------------------------------------------------------------
 
 
+def test_weights_that_no_gpu_holds_run_on_the_cpu(caplog):
+    class Huge(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.factor = torch.nn.Parameter(torch.tensor(2.0))
+
+        def to(self, *args, **words):
+            if "cuda" in args:
+                raise torch.cuda.OutOfMemoryError
+            return super().to(*args, **words)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * self.factor
+
+    moved: list[str] = []
+    run = wrap_module(Huge(), Device("cuda", "GPU", ""), on_cpu=lambda: moved.append("cpu"))
+    images = np.arange(3, dtype=np.float32)[:, None]
+    with caplog.at_level("WARNING"):
+        np.testing.assert_array_equal(run(images)[0], 2 * images)
+        np.testing.assert_array_equal(run(images)[0], 2 * images)
+    assert moved == ["cpu"]
+    assert caplog.text.count("now runs on the CPU") == 1
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize(
     ("format_", "make"), [("lite_medsam", lite_network), ("medsam_vit_b", medsam_network)]
