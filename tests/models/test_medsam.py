@@ -268,10 +268,28 @@ def test_what_cannot_be_converted_runs_on_pytorch(monkeypatch, tmp_path):
     def fail(*args):
         raise RuntimeError("no such operation")
 
-    monkeypatch.setattr("models.converted.convert", fail)
+    monkeypatch.setattr("models.converted.graph_of", fail)
     network, words = converted(tmp_path)
     assert words == "PyTorch float32 on test CPU"
     np.testing.assert_array_equal(network(*EXAMPLE)[0], [[2, 2, 2]])
+
+
+@pytest.mark.parametrize(
+    ("plain_s", "graph_s", "words"),
+    [
+        (1.0, (3.0, 0.9), "OpenVINO f32 on test CPU"),
+        (1.0, (3.0, 1.1), "PyTorch float32 on test CPU, quicker here than OpenVINO"),
+    ],
+)
+def test_what_was_quicker_is_used_and_not_timed_again(
+    monkeypatch, tmp_path, plain_s, graph_s, words
+):
+    seconds = iter([plain_s, *graph_s])
+    monkeypatch.setattr("models.converted._timed", lambda action: (action(), next(seconds)))
+    for _ in range(2):
+        network, found = converted(tmp_path)
+        assert found == words
+        np.testing.assert_array_equal(network(*EXAMPLE)[0], [[2, 2, 2]])
 
 
 def test_a_folder_that_cannot_be_written_costs_no_result(tmp_path):
