@@ -64,9 +64,16 @@ def line(n_from: int, n_to: int) -> Line:
 def grid_shape(
     shape_zyx: Sequence[int], spacing_zyx: Sequence[float], spec: AutomaticSpec
 ) -> Triple:
-    """Return the size of a scan on the network's grid."""
+    """Return the size of a scan on the network's grid.
+
+    Without a spacing of its own the network sees each slice as large as its tile holds it, with
+    its proportions.
+    """
     if spec.spacing_zyx is None:
-        return shape_zyx[0], spec.tile_zyx[1], spec.tile_zyx[2]
+        sides = [n * mm for n, mm in zip(shape_zyx[1:], spacing_zyx[1:], strict=True)]
+        scale = min(t / side for t, side in zip(spec.tile_zyx[1:], sides, strict=True))
+        rows, columns = (max(1, round(side * scale)) for side in sides)
+        return shape_zyx[0], rows, columns
     z, y, x = (
         max(1, round(n * mm / wanted))
         for n, mm, wanted in zip(shape_zyx, spacing_zyx, spec.spacing_zyx, strict=True)

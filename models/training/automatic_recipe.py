@@ -39,6 +39,8 @@ class AutomaticRecipe:
         Labels that change places then.
     match_share : float
         How often intensities are matched to the histogram of another training scan.
+    phase_share : float
+        How often contrast medium is taken out of the structures, see `with_phase`.
     tuning_share : float
         Share of the training patients that is set aside to watch the run.
     seed : int
@@ -60,6 +62,7 @@ class AutomaticRecipe:
     is_mirrored: bool = False
     pairs: tuple[tuple[int, int], ...] = ()
     match_share: float = 0.2
+    phase_share: float = 0.0
     tuning_share: float = 0.08
     seed: int = 0
 

@@ -26,6 +26,8 @@ from models.training.pack import CT_TABLE, PackedCase, patient_of
 # Data sets whose CT was windowed for soft tissue and stored as bytes.
 CT_BYTES = frozenset({"btcv2d_imis"})
 _SLICE_SPACING = (1.0, 1.0, 1.0)
+# Soft tissue without contrast medium, about 40 HU, in a window of 400 HU round that.
+_UNENHANCED = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +137,8 @@ class TileStream(IterableDataset):
             other = self._scans[rng.integers(len(self._scans))]
             matched = np.interp(tile.numpy(), _rising(scan.quantiles), other.quantiles)
             tile = torch.where(tile > 0.02, torch.from_numpy(matched.astype(np.float32)), tile)
+        if rng.random() < recipe.phase_share:
+            tile = torch.from_numpy(with_phase(tile.numpy(), label_tile.numpy(), rng))
         tile = torch.from_numpy(with_contrast(tile.numpy(), rng))
         if planar:
             tile, label_tile = tile[0], label_tile[0]
@@ -169,6 +173,32 @@ def _places(scans: list[PreparedScan]) -> list[np.ndarray]:
                 if channel:
                     found.setdefault(channel, []).append((number, index))
     return [np.array(own) for _, own in sorted(found.items())]
+
+
+def with_phase(x: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return a tile of CT as if less contrast medium, or none, were in its structures.
+
+    Their means move towards that of unenhanced tissue, by a share common to the tile and a little
+    of each one's own. What has no label keeps its contrast.
+
+    Parameters
+    ----------
+    x : (D, H, W) float32 in [0, 1]
+    labels : (D, H, W) integer
+        Output channels.
+    """
+    x = x.copy()
+    common = rng.uniform(0, 1)
+    for channel in np.unique(labels):
+        if channel:
+            inside = labels == channel
+            share = np.clip(common + rng.normal(0, 0.15), 0, 1)
+            plain = _UNENHANCED + rng.normal(0, 0.04)
+            soft = inside.astype(np.float32)
+            for axis in (-2, -1):
+                soft = ndimage.uniform_filter1d(soft, 3, axis=axis)
+            x += np.float32(share * (plain - x[inside].mean())) * soft
+    return np.clip(x, 0, 1).astype(np.float32)
 
 
 def with_contrast(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -38,7 +38,10 @@ def test_the_size_of_the_grid():
     slices = spec_for("transunet", spacing=(3.0, 2.0, 2.0), tile=(1, 32, 32))
     assert grid_shape((40, 100, 100), (1.5, 1.0, 0.9), slices) == (40, 50, 45)
     whole = spec_for("transunet", spacing=None, tile=(1, 32, 32))
-    assert grid_shape((40, 100, 80), (1.5, 1.0, 0.9), whole) == (40, 32, 32)
+    # As large as the tile holds it, and no wider than it is.
+    assert grid_shape((40, 100, 80), (1.5, 1.0, 0.9), whole) == (40, 32, 23)
+    assert grid_shape((40, 80, 100), (1.5, 1.0, 2.0), whole) == (40, 13, 32)
+    assert grid_shape((40, 512, 512), (1.0, 1.0, 1.0), whole) == (40, 32, 32)
 
 
 def test_preparing_in_parts_is_preparing_at_once(monkeypatch):

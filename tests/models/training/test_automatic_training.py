@@ -17,7 +17,7 @@ from models.automatic.spec import AutomaticSpec
 from models.runtime import Device
 from models.training.automatic_export import export_automatic
 from models.training.automatic_recipe import AutomaticRecipe
-from models.training.automatic_sampling import TileStream, prepared, split_cases
+from models.training.automatic_sampling import TileStream, prepared, split_cases, with_phase
 from models.training.automatic_training import new_network, partial_loss
 from models.training.deformation import deformed, random_bend, random_matrix
 from models.training.pack import load_cases, pack
@@ -272,6 +272,23 @@ def test_an_organ_without_labels_is_neither_wanted_nor_forbidden():
     assert losses[0] < 1e-3
     # Where it has labels, the same answer is wrong.
     assert float(partial_loss(as_unknown, target, torch.ones(1, 3, dtype=torch.bool))[0]) > 1
+
+
+def test_contrast_medium_leaves_structures_alone_that_have_none():
+    rng = np.random.default_rng(0)
+    x = np.full((1, 40, 40), 0.3, np.float32)
+    labels = np.zeros((1, 40, 40), np.uint8)
+    labels[0, 5:15, 5:15], labels[0, 20:35, 20:35] = 1, 2
+    x[labels == 1], x[labels == 2] = 0.95, 0.5
+    drawn = [with_phase(x, labels, rng) for _ in range(60)]
+    enhanced = np.array([d[0, 10, 10] for d in drawn])
+    # From nearly all of its contrast to none, and never darker than plain tissue.
+    assert enhanced.min() < 0.6
+    assert enhanced.max() > 0.85
+    assert enhanced.min() > 0.35
+    plain = np.array([d[0, 27, 27] for d in drawn])
+    assert abs(plain - 0.5).max() < 0.15
+    assert all((d[0, 37:, :15] == np.float32(0.3)).all() for d in drawn)
 
 
 @pytest.mark.slow
