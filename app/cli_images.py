@@ -188,7 +188,8 @@ def _series_json(series: SeriesInfo) -> dict[str, Any]:
 
 def _series_text(series: SeriesInfo) -> str:
     size = " x ".join(str(n) for n in series.size_xyz)
-    spacing = " x ".join(f"{s:.4g}" for s in series.spacing_mm)
+    # There is no one distance between slices that are unevenly spaced.
+    spacing = " x ".join(f"{s:.4g}" if s else "uneven" for s in series.spacing_mm)
     lines = [
         series.description or "(no description)",
         f"  modality     {series.modality or 'not named'}",

@@ -46,6 +46,8 @@ def test_info_refuses_what_is_no_image(run, tmp_path, flag):
 
 
 def test_info_tells_what_is_wrong_with_a_real_series(run, shared_data):
+    text = run("info", shared_data / "dicom" / "ct_ge_tilt_uneven").out
+    assert "0.4883 x 0.4883 x uneven mm" in text
     done = run("info", shared_data / "dicom" / "ct_ge_tilt_uneven", "--json")
     assert done.code == 0
     (series,) = done.json["series"]
