@@ -61,6 +61,7 @@ def read_series(series: Series, name: str, ctx: JobContext) -> Volume:
         name=name,
         notes=series.info.warnings,
         source_paths=tuple(dict.fromkeys(s.path for s in series.slices)),
+        header_path=series.slices[0].path,
     )
 
 
@@ -79,6 +80,7 @@ def _read_resampled(series: Series, name: str, ctx: JobContext) -> Volume:
         source_orientation=grid.source_orientation,
         name=name,
         notes=(grid.note,),
+        header_path=series.slices[0].path,
     )
 
 

@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 
 from app.core.document import Document
 from app.core.volume import Modality
-from app.session import ImageWanted, SaveReport, SeriesInfo, Session
+from app.session import ImageWanted, Question, SaveReport, SeriesInfo, Session
 from app.tools import tools_in_order
 from app.ui import dialogs
 from app.ui.actions import ActionTable
@@ -120,6 +120,7 @@ class MainWindow(QMainWindow):
         session.view_state.changed.connect(self._on_view_changed)
         session.beside.changed.connect(lambda _: self.actions_table.refresh())
         self.grid.cine.playing_changed.connect(lambda _: self.actions_table.refresh())
+        session.save_questioned.connect(self._on_save_questioned)
         session.series_offered.connect(self._on_series_offered)
         session.saved.connect(self._on_saved)
         session.keeper.image_wanted.connect(self._on_image_wanted)
@@ -233,6 +234,15 @@ class MainWindow(QMainWindow):
     def _on_saved(self, _: SaveReport) -> None:
         self._refresh()
         self.leaving.go_on_after_saving()
+
+    def _on_save_questioned(self, question: Question) -> None:
+        answer = dialogs.ask_telling(self, question)
+        if answer is dialogs.Telling.SAVE:
+            question.save_anyway()
+        elif answer is dialogs.Telling.LEAVE_OUT and question.leave_out is not None:
+            question.leave_out()
+        else:
+            self.leaving.stay()
 
     def _on_series_offered(self, series: tuple[SeriesInfo, ...]) -> None:
         chosen = dialogs.ask_series(self, series)

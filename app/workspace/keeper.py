@@ -215,7 +215,9 @@ class Keeper:
             except WorkspaceError as error:
                 logger.warning("The last steps could not be kept: %s", error)
 
-    def save_as(self, path: Path, *, done: Callable[[Path], None]) -> None:
+    def save_as(
+        self, path: Path, *, done: Callable[[Path], None], names_image: bool = True
+    ) -> None:
         """Go on in a workspace of the user's own; it replaces the automatic one.
 
         Parameters
@@ -224,6 +226,8 @@ class Keeper:
             Gets the suffix of workspaces if it lacks it.
         done : callable
             Gets the path once the file is complete and was read back.
+        names_image : bool
+            Whether the file says what the scan is called; without, it is found by its hash alone.
         """
         journal, image = self._journal, self._image
         if journal is None or image is None:
@@ -231,7 +235,7 @@ class Keeper:
         if path.suffix.lower() != SUFFIX:
             path = path.with_name(path.name + SUFFIX)
         view = dict(self._view())
-        travelling = replace(image, path=travelling_path(image.path, path))
+        travelling = replace(image, path=travelling_path(image.path, path) if names_image else "")
 
         def work(ctx: JobContext) -> Path:
             store = journal.open_store()
@@ -377,6 +381,10 @@ class Keeper:
         )
 
     # -- is it safe? ---------------------------------------------------------------------------
+
+    def image_name_in(self, path: Path) -> str:
+        """Return what a file that the work is saved to would call the scan; empty without one."""
+        return "" if self._image is None else travelling_path(self._image.path, path)
 
     @property
     def has_scan(self) -> bool:
