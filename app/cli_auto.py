@@ -22,6 +22,7 @@ from app.cli_common import (
     progress,
     save_privately,
     say,
+    warn_if_tight,
 )
 from app.core.errors import GeometryError, ReadError, UsageError
 from app.core.privacy import Privacy
@@ -74,7 +75,9 @@ def auto(
     with progress("Segmenting") as ctx:
         engine = make_engine(device)
         segmenter = engine.load_automatic(model)
-        volume = read_volume(image, series_uid=series, resample=resample, ctx=ctx)
+        volume = read_volume(
+            image, series_uid=series, resample=resample, room=warn_if_tight, ctx=ctx
+        )
         read_at = time.perf_counter()
         region = None if roi is None else parse_roi(roi, volume)
         sentences = doubts(volume, segmenter.spec, region)

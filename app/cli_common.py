@@ -17,6 +17,7 @@ from app.core.errors import (
     AppError,
     ExportError,
     ModelUnavailableError,
+    TightMemoryError,
     UsageError,
     WeightsError,
 )
@@ -84,6 +85,19 @@ def save_privately(snapshot: Snapshot, path: Path, ctx: JobContext, privacy: Pri
     if privacy is Privacy.ANONYMOUS and path.suffix.lower() == ".dcm":
         return [f"“{path.name}” is without the patient; it keeps {KEPT}."]
     return []
+
+
+def warn_if_tight(n_bytes: int) -> None:
+    """Say that a scan of so many bytes will hardly fit into the memory; it is tried all the same.
+
+    Whoever runs a command decides beforehand, and may have more memory to swap.
+    """
+    from app.memory import check_room
+
+    try:
+        check_room(n_bytes)
+    except TightMemoryError as error:
+        say(str(error))
 
 
 def exit_code(error: AppError) -> int:

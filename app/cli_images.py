@@ -25,6 +25,7 @@ from app.cli_common import (
     progress,
     save_privately,
     say,
+    warn_if_tight,
 )
 from app.core.privacy import Privacy
 
@@ -72,7 +73,9 @@ def convert(
     names = sidecar_path(source)
     has_names = names.is_file() and not source.is_dir()
     with progress("Converting") as ctx:
-        volume = read_volume(source, series_uid=series, resample=resample, ctx=ctx)
+        volume = read_volume(
+            source, series_uid=series, resample=resample, room=warn_if_tight, ctx=ctx
+        )
         if has_names:
             from app.core.document import Document
             from app.core.labels import LabelMap
@@ -118,7 +121,9 @@ def segment(
     began = time.perf_counter()
     check_output(out, (image, prompts))
     with progress("Segmenting") as ctx:
-        volume = read_volume(image, series_uid=series, resample=resample, ctx=ctx)
+        volume = read_volume(
+            image, series_uid=series, resample=resample, room=warn_if_tight, ctx=ctx
+        )
         asked = read_prompts(prompts, volume)
         models = installed_models()
         engine = make_engine(device)

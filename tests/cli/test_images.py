@@ -94,6 +94,16 @@ def test_convert_opens_a_compressed_dicom_series(run, shared_data, tmp_path):
     assert list(sitk.ReadImage(str(out)).GetSize()) == info["size"]
 
 
+def test_what_hardly_fits_into_memory_is_told_and_tried(run, scan, tmp_path, monkeypatch):
+    monkeypatch.setattr("app.memory.free_bytes", lambda: 1000)
+    done = run("convert", scan, tmp_path / "b.nrrd")
+    assert done.code == 0
+    assert "of memory to be worked on" in done.err
+    monkeypatch.undo()
+    done = run("convert", scan, tmp_path / "c.nrrd")
+    assert done.err == ""
+
+
 def test_uneven_slices_can_be_resampled_if_that_is_asked_for(run, shared_data, tmp_path):
     uneven, out = shared_data / "dicom" / "ct_ge_tilt_uneven", tmp_path / "ct.nii.gz"
     assert run("info", uneven, "--json").json["series"][0]["can_resample"]
