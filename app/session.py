@@ -45,7 +45,7 @@ from app.timings import Timings
 from app.tuning import Tuning
 from app.view3d.surfaces import SceneSource
 from app.volume_figures import VolumeFigures
-from app.workspace.keeper import ImageWanted, Keeper, Offer, Restored
+from app.workspace.keeper import ImageWanted, Keeper, Offer, Restored, Trouble
 from app.workspace.schema import SUFFIX as WORKSPACE_SUFFIX
 from app.workspace.step import restored_document
 from app.workspace.store import ImageRef
@@ -63,6 +63,7 @@ __all__ = [
     "SeriesInfo",
     "Session",
     "Status",
+    "Trouble",
 ]
 
 

@@ -42,6 +42,7 @@ from app.ui.segment_panel import SegmentPanel
 from app.ui.silence_bar import SilenceBar
 from app.ui.start_page import StartPage
 from app.ui.status_bar import StatusBar
+from app.ui.storage_bar import StorageBar
 from app.ui.tour import Tour
 from app.ui.view_grid import ViewGrid
 from app.ui.window_memory import WindowMemory
@@ -71,6 +72,8 @@ class MainWindow(QMainWindow):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addWidget(self.message_bar)
+        self.storage_bar = StorageBar(session)
+        column.addWidget(self.storage_bar)
         self.recovery_bar = RecoveryBar(session)
         column.addWidget(self.recovery_bar)
         self.silence_bar = SilenceBar()
@@ -107,6 +110,8 @@ class MainWindow(QMainWindow):
         self.leaving = Leaving(self)
         self.memory = WindowMemory(self)
         self.tour = Tour(self)
+        self.storage_bar.mask_wanted.connect(lambda: self.actions_table.run("save"))
+        self.storage_bar.workspace_wanted.connect(lambda: self.actions_table.run("save_workspace"))
         self.grid.hover_changed.connect(self.status.show_hover)
         self.start_page.open_requested.connect(lambda: self.actions_table.run("open"))
         self.start_page.folder_requested.connect(lambda: self.actions_table.run("open_folder"))
