@@ -27,6 +27,7 @@ from app.workspace.opening import (
     Window,
     closing_on_error,
     image_places,
+    images_near,
     open_or_copy,
     other_image,
     read_its_image,
@@ -378,7 +379,8 @@ class Keeper:
             with closing_on_error(store):
                 image = store.summary().image
                 places = (image_path,) if image_path else self._places(path, image, recent)
-                found = read_its_image(path, image, places, self._read_image, ctx)
+                others = () if image_path else images_near(path, image, recent, ctx)
+                found = read_its_image(path, image, places, self._read_image, ctx, others)
                 if found is None:
                     store.close()
                     return ImageWanted(path, image.name)

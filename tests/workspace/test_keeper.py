@@ -8,14 +8,19 @@ import shutil
 import sqlite3
 import uuid
 
+import numpy as np
 import pytest
 
+from app.core.commands import EditVoxels
+from app.core.geometry import Region
 from app.session import ImageWanted
 from app.settings import user_data_dir
 from app.workspace import schema
 from app.workspace.codec import WorkspaceError
 from app.workspace.recovery import peek
 from app.workspace.schema import log_path
+from tests.io.files import dicom_slice, write_dicom
+from tests.test_privacy import SECRETS
 from tests.workspace.bench import Bench, automatic, state, worked_on, write_image
 
 pytestmark = pytest.mark.usefixtures("bright_model")
@@ -491,7 +496,7 @@ def test_an_image_that_moved_is_asked_for_and_another_one_refused(image, tmp_pat
     before = state(bench.document)
     bench.end()
     own = own.with_suffix(".maskwright")
-    moved = image.rename(tmp_path / "scans" / "renamed.nii.gz")
+    moved = image.rename(tmp_path / "scans" / "renamed.nii.gz")  # not beside the workspace
     other = tmp_path / "scans" / "other.nii.gz"
     write_image(other, 4)
     again = Bench()
@@ -506,6 +511,62 @@ def test_an_image_that_moved_is_asked_for_and_another_one_refused(image, tmp_pat
     again.session.open_workspace(own, moved)
     again.run()
     assert state(again.document) == before
+
+
+def test_an_image_that_was_renamed_is_found_by_its_hash(image, tmp_path):
+    bench = worked_on(image)
+    folder = tmp_path / "case"
+    folder.mkdir()
+    bench.session.save_workspace(folder / "case.maskwright")
+    bench.run()
+    before = state(bench.document)
+    bench.end()
+    # Another scan of the same size, one of another, what is no scan, and a scan of the old name.
+    write_image(folder / "a.nii.gz", 4)
+    write_image(folder / image.name, 5)
+    (folder / "b.nii.gz").write_bytes(b"no scan")
+    renamed = image.rename(folder / "z.nii.gz")
+    again = Bench()
+    again.open(folder / "case.maskwright")
+    assert again.session.source_path == renamed
+    assert state(again.document) == before
+    again.end()
+    renamed.unlink()
+    last = Bench()
+    last.session.open(folder / "case.maskwright")
+    last.run()
+    assert last.session.document is None
+    assert any("another image" in sentence for sentence in last.said)
+
+
+def test_a_workspace_need_not_say_what_its_scan_is_called(tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    scan = write_dicom(folder / "Wintergruen", [dicom_slice(k, **SECRETS) for k in range(4)])
+    bench = Bench()
+    bench.open(scan)
+    region = Region((1, 2, 2), (2, 6, 7))
+    block = np.ones(region.shape_zyx, np.uint8)
+    bench.document.do(EditVoxels("Paint", region, block))
+    bench.run()
+    questions = []
+    bench.session.save_questioned.connect(questions.append)
+    bench.session.save_workspace(folder / "case.maskwright")
+    bench.run()
+    (question,) = questions
+    assert [d.what for d in question.told] == ["the patient's name"]
+    assert not (folder / "case.maskwright").exists()
+    question.leave_out()
+    bench.run()
+    before = state(bench.document)
+    bench.end()
+    content = (folder / "case.maskwright").read_bytes().lower()
+    assert b"wintergruen" not in content
+    assert str(tmp_path).lower().encode() not in content
+    again = Bench()
+    again.open(folder / "case.maskwright")
+    assert again.session.source_path == scan
+    assert state(again.document)[:6] == before[:6]
 
 
 def test_a_workspace_elsewhere_finds_its_image_among_the_recent_ones(image, tmp_path):
