@@ -281,6 +281,24 @@ def test_what_a_dicom_object_tells_is_said_and_can_be_left_out(run, series, tmp_
     assert not list(tmp_path.glob("Winter*"))
 
 
+def test_a_mask_on_a_resampled_grid_says_so(run, tmp_path):
+    pixels = np.zeros((8, 10), "<u2")
+    pixels[2:6, 2:7] = 2000
+    tilted = [dicom_slice(k, ImagePositionPatient=[0, k, 2.5 * k], PixelData=pixels.tobytes())
+              for k in range(4)]  # fmt: skip
+    series, out = write_dicom(tmp_path / "s", tilted), tmp_path / "mask.nii.gz"
+    box = {"label": "a", "kind": "box", "start_ijk": [1, 1, 1], "stop_ijk": [8, 9, 2]}
+    (tmp_path / "p.json").write_text(json.dumps({"version": 1, "prompts": [box]}))
+    words = ("segment", series, "--prompts", tmp_path / "p.json", "--out", out, "--json")
+    refused(run(*words), 3, "tilted")
+    done = run(*words, "--resample")
+    assert done.code == 0, done
+    assert any("Resampled to a regular grid" in w for w in done.json["warnings"])
+    assert "Resampled" in sitk.ReadImage(str(out)).GetMetaData("descrip")
+    sidecar = json.loads((tmp_path / "mask.labels.json").read_text("utf-8"))
+    assert "tilted" in " ".join(sidecar["notes"])
+
+
 def test_a_two_dimensional_file_is_one_slice(run, tmp_path):
     flat = write_image(tmp_path / "flat.nii.gz", bright_scan()[5:6])
     (tmp_path / "p.json").write_text(
