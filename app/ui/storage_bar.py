@@ -56,7 +56,6 @@ class StorageBar(QFrame):
         self.label.setText(trouble.sentence)
         self.again_button.setVisible(not trouble.is_read_only)
         self.mask_button.setVisible(not trouble.is_read_only)
-        self.workspace_button.setVisible(trouble.is_read_only)
         if trouble.is_read_only:
             self._timer.stop()
         else:
