@@ -6,14 +6,14 @@ No Qt; on the GUI thread only.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.core.document import Document, Snapshot
 from app.core.events import Event
 from app.core.privacy import Disclosure, Privacy
 from app.core.tasks import JobContext, Runner
-from app.exporting import SaveReport
+from app.exporting import SaveReport, exporter_for
 from app.notices import Notices
 from app.privacy import save, told_by_texts, what_leaves
 
@@ -55,19 +55,30 @@ class Saving:
         self._notices = notices
 
     def save_mask(self, document: Document, snapshot: Snapshot, path: Path) -> None:
-        """Write a snapshot of a document in the form of the path's suffix, and its prompts."""
+        """Write a snapshot of a document in the form of the path's suffix, and its prompts.
+
+        The document counts as saved then, and `saved` is told.
+        """
         state = document.state
 
-        def write(privacy: Privacy) -> None:
-            self._write(document, state, snapshot, path, privacy)
+        def done(report: SaveReport) -> None:
+            if document.state is state:
+                document.mark_saved()
+            self.saved.emit(report)
 
-        self._ask_first(
-            document,
-            path,
-            lambda ctx: what_leaves(snapshot, path, ctx),
-            lambda: write(Privacy.TELL),
-            lambda: write(Privacy.ANONYMOUS),
-        )
+        self._save(document, snapshot, path, done)
+
+    def export(self, document: Document, snapshot: Snapshot, path: Path) -> None:
+        """Write what the path's suffix stands for alone, e.g. surfaces, and nothing beside it.
+
+        Raises
+        ------
+        ExportError
+            No exporter writes such files.
+        """
+        if exporter_for(path).id != "prompts":
+            snapshot = replace(snapshot, prompts=())
+        self._save(document, snapshot, path, lambda _: None)
 
     def ask_first(
         self,
@@ -102,6 +113,24 @@ class Saving:
 
     # -- inside --------------------------------------------------------------------------------
 
+    def _save(
+        self,
+        document: Document,
+        snapshot: Snapshot,
+        path: Path,
+        done: Callable[[SaveReport], None],
+    ) -> None:
+        def write(privacy: Privacy) -> None:
+            self._write(snapshot, path, privacy, done)
+
+        self._ask_first(
+            document,
+            path,
+            lambda ctx: what_leaves(snapshot, path, ctx),
+            lambda: write(Privacy.TELL),
+            lambda: write(Privacy.ANONYMOUS),
+        )
+
     def _ask_first(
         self,
         document: Document,
@@ -128,20 +157,23 @@ class Saving:
         self._runner.submit(check, key=f"check {path}", done=done, failed=failed)
 
     def _write(
-        self, document: Document, state: object, snapshot: Snapshot, path: Path, privacy: Privacy
+        self,
+        snapshot: Snapshot,
+        path: Path,
+        privacy: Privacy,
+        done: Callable[[SaveReport], None],
     ) -> None:
-        def done(report: SaveReport) -> None:
+        def written(report: SaveReport) -> None:
             self._notices.end("save")
-            if document.state is state:
-                document.mark_saved()
-            self.saved.emit(report)
+            done(report)
             without = ", without the patient" if privacy is Privacy.ANONYMOUS else ""
             self._notices.tell(f"Saved {report.path.name}{without}; read back and compared.")
 
         self._notices.begin("save", f"Saving {path.name}")
         self._runner.submit(
             lambda ctx: save(snapshot, path, ctx, privacy),
-            key="save",
-            done=done,
+            # Several files may be exported one after the other.
+            key=f"save {path}",
+            done=written,
             failed=self._notices.failed("save"),
         )

@@ -16,7 +16,7 @@ from app.automatic import Automatic
 from app.beside import Beside
 from app.core.annotations import Annotation
 from app.core.commands import SetLabels, add_label, change_label
-from app.core.document import Document, UndoStack
+from app.core.document import Document, Snapshot, UndoStack
 from app.core.errors import PromptError
 from app.core.events import Event
 from app.core.labels import DrawOver, LabelInfo, LabelTable
@@ -511,19 +511,27 @@ class Session:
 
         Where that would tell who the patient is, `save_questioned` comes first.
         """
-        document = self._editable()
+        self.saving.save_mask(self._editable(), self._snapshot(), Path(path))
+
+    def export(self, path: Path) -> None:
+        """Write something else than the mask: surfaces, prompts, names of labels, by the suffix.
+
+        Where that would tell who the patient is, `save_questioned` comes first.
+        """
+        self.saving.export(self._editable(), self._snapshot(), Path(path))
+
+    def import_mask(self, path: Path) -> None:
+        """Add the labels of a file on the grid of the scan, as one undo step."""
+        self._mask_import.run(Path(path))
+
+    def _snapshot(self) -> Snapshot:
         model = self.models.get(self.model_id)
-        snapshot = document.snapshot(
+        return self._editable().snapshot(
             model_id=self.model_id,
             model_sha256=model.sha256 if model else "",
             window=self.model_window,
             app_version=__version__,
         )
-        self.saving.save_mask(document, snapshot, path)
-
-    def import_mask(self, path: Path) -> None:
-        """Add the labels of a file on the grid of the scan, as one undo step."""
-        self._mask_import.run(Path(path))
 
     def _editable(self) -> Document:
         if self.document is None:

@@ -31,6 +31,8 @@ MASKS = (
     "NIfTI (*.nii.gz *.nii);;NRRD (*.nrrd);;MetaImage (*.mha);;"
     "DICOM segmentation (*.dcm);;DICOM RT structure set (*.rtstruct.dcm)"
 )
+EXPORTS = "STL (*.stl);;PLY (*.ply);;OBJ (*.obj);;ITK-SNAP (*.label.txt);;JSON (*.prompts.json)"
+EXPORT_SUFFIXES = (".stl", ".ply", ".obj", ".label.txt", ".prompts.json")
 MASK_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha", ".dcm")
 
 
@@ -76,6 +78,19 @@ def ask_save(parent: QWidget, suggestion: Path) -> Path | None:
     """Return where to save the mask."""
     name, _ = QFileDialog.getSaveFileName(parent, _tr("Save mask"), str(suggestion), MASKS)
     return Path(name) if name else None
+
+
+def ask_export(parent: QWidget, suggestion: Path) -> Path | None:
+    """Return where to write surfaces, prompts or the names of labels."""
+    title = _tr("Export surfaces, label names or prompts")
+    name, kind = QFileDialog.getSaveFileName(parent, title, str(suggestion), EXPORTS)
+    if not name:
+        return None
+    if name.lower().endswith(EXPORT_SUFFIXES):
+        return Path(name)
+    # The name lacks its end: that of the chosen kind.
+    chosen = next((s for s in EXPORT_SUFFIXES if f"*{s})" in kind), EXPORT_SUFFIXES[0])
+    return Path(name + chosen)
 
 
 def ask_save_table(parent: QWidget, suggestion: Path) -> Path | None:

@@ -223,18 +223,22 @@ class MainWindow(QMainWindow):
 
     def save(self) -> bool:
         """Ask where, and save on the worker; False if the user thought better of it."""
-        source = self.session.source_path
-        folder = Path(self.session.settings.last_folder or ".")
-        stem = "mask" if source is None else f"{source.name.split('.')[0]}_mask"
-        if source is not None and resource_path("samples") not in source.parents:
-            folder = source.parent
-        path = dialogs.ask_save(self, folder / f"{stem}.nii.gz")
+        path = dialogs.ask_save(self, self.suggestion("mask", ".nii.gz"))
         if path is None:
             return False
         if not path.name.lower().endswith(dialogs.MASK_SUFFIXES):
             path = path.with_name(path.name + ".nii.gz")
         self.session.save_mask(path)
         return True
+
+    def suggestion(self, what: str, suffix: str) -> Path:
+        """Return where something of the open scan may be saved: beside it, called after it."""
+        source = self.session.source_path
+        folder = Path(self.session.settings.last_folder or ".")
+        if source is not None and resource_path("samples") not in source.parents:
+            folder = source.parent
+        stem = "" if source is None else source.name.split(".")[0]
+        return folder / f"{'_'.join(part for part in (stem, what) if part) or 'scan'}{suffix}"
 
     def _on_saved(self, _: SaveReport) -> None:
         self._refresh()
