@@ -207,6 +207,27 @@ def test_slopes_of_each_slice(tmp_path: Path):
     assert np.allclose(volume.voxels[2], stored_pixels(2) * 2.5 + 1)
 
 
+def test_mr_is_rescaled_where_it_says_so_and_kept_as_stored_where_not(tmp_path: Path):
+    plain = {"Modality": "MR", "RescaleSlope": None, "RescaleIntercept": None}
+    volume = read_volume(write_dicom(tmp_path / "s", [dicom_slice(k, **plain) for k in range(3)]))
+    assert np.array_equal(volume.voxels[1], stored_pixels(1))
+    scaled = {"Modality": "MR", "RescaleSlope": 2, "RescaleIntercept": 5}
+    volume = read_volume(write_dicom(tmp_path / "t", [dicom_slice(k, **scaled) for k in range(3)]))
+    assert np.array_equal(volume.voxels[1], stored_pixels(1) * 2 + 5)
+
+
+def test_enhanced_frames_are_rescaled_by_their_own_groups(tmp_path: Path):
+    dataset = enhanced()
+    for k, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        rescale = pydicom.Dataset()
+        rescale.RescaleSlope, rescale.RescaleIntercept = k + 1, -10
+        frame.PixelValueTransformationSequence = [rescale]
+    folder = write_dicom(tmp_path / "s", [dataset])
+    axial = read_volume(folder, series_uid=scan(folder)[1].uid)
+    for z, k in enumerate((1, 3, 5)):
+        assert np.array_equal(axial.voxels[z], stored_pixels(k) * (k + 1) - 10)
+
+
 def test_a_single_file_and_a_file_without_preamble(tmp_path: Path):
     folder = series(tmp_path / "s", 1)
     (path,) = folder.iterdir()
