@@ -12,6 +12,7 @@ from app.cli_common import (
     DeviceName,
     DeviceOption,
     JsonOption,
+    PrivacyOption,
     ResampleOption,
     SeriesOption,
     check_output,
@@ -19,9 +20,12 @@ from app.cli_common import (
     make_engine,
     print_json,
     progress,
+    save_privately,
     say,
+    warn_if_tight,
 )
 from app.core.errors import GeometryError, ReadError, UsageError
+from app.core.privacy import Privacy
 
 if TYPE_CHECKING:
     from app.core.document import Document
@@ -54,6 +58,7 @@ def auto(
     ] = False,
     series: SeriesOption = None,
     resample: ResampleOption = False,
+    privacy: PrivacyOption = Privacy.TELL,
     as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Segment a whole scan without prompts, with a model that can.
@@ -61,7 +66,6 @@ def auto(
     A scan of another modality or of another size than those that the model was made for is
     refused; --force runs it all the same.
     """
-    from app.exporting import exporter_for
     from app.io.reader import read_volume
     from app.memory import peak_rss_mb
     from models.automatic.checks import doubts
@@ -71,7 +75,9 @@ def auto(
     with progress("Segmenting") as ctx:
         engine = make_engine(device)
         segmenter = engine.load_automatic(model)
-        volume = read_volume(image, series_uid=series, resample=resample, ctx=ctx)
+        volume = read_volume(
+            image, series_uid=series, resample=resample, room=warn_if_tight, ctx=ctx
+        )
         read_at = time.perf_counter()
         region = None if roi is None else parse_roi(roi, volume)
         sentences = doubts(volume, segmenter.spec, region)
@@ -80,16 +86,13 @@ def auto(
         result = segmenter.segment(volume, ctx, roi=region)
         made_at = time.perf_counter()
         document = labelled(volume, segmenter.spec, result)
-        exporter_for(out).export(
-            document.snapshot(model_id=model, model_sha256=installed_models()[model].sha256),
-            out,
-            ctx,
-        )
+        snapshot = document.snapshot(model_id=model, model_sha256=installed_models()[model].sha256)
+        told = save_privately(snapshot, out, ctx, privacy)
     ended = time.perf_counter()
     by_value = {s.value: s for s in result.structures}
     names = {label.name: label.value for label in segmenter.spec.labels}
     missing = [name for name, value in names.items() if value not in by_value]
-    warnings = [*volume.notes, *sentences]
+    warnings = [*volume.notes, *sentences, *told]
     if missing:
         warnings.append(f"Not found: {', '.join(missing)}.")
     for sentence in warnings:

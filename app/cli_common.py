@@ -17,12 +17,15 @@ from app.core.errors import (
     AppError,
     ExportError,
     ModelUnavailableError,
+    TightMemoryError,
     UsageError,
     WeightsError,
 )
+from app.core.privacy import Privacy
 from app.core.tasks import JobContext
 
 if TYPE_CHECKING:
+    from app.core.document import Snapshot
     from models.base import InstalledModel
     from models.engine import InferenceEngine
 
@@ -56,6 +59,45 @@ ResampleOption = Annotated[
         "--resample", help="Put tilted or uneven slices on a regular grid instead of refusing them."
     ),
 ]
+
+
+PrivacyOption = Annotated[
+    Privacy,
+    typer.Option(
+        "--privacy",
+        help="What is done where the files would tell who the patient is: tell says so and writes "
+        "them, anonymous leaves the patient out of DICOM objects, refuse writes nothing.",
+    ),
+]
+
+
+def save_privately(snapshot: Snapshot, path: Path, ctx: JobContext, privacy: Privacy) -> list[str]:
+    """Write a result and its prompts; return sentences about what they tell of the patient."""
+    from app.privacy import KEPT, listed, save, what_leaves
+
+    told = what_leaves(snapshot, path, ctx) if privacy is Privacy.TELL else ()
+    save(snapshot, path, ctx, privacy)
+    if told:
+        return [
+            f"“{path.name}” tells {listed(told)}. With --privacy anonymous it is written without, "
+            "with --privacy refuse it is not written."
+        ]
+    if privacy is Privacy.ANONYMOUS and path.suffix.lower() == ".dcm":
+        return [f"“{path.name}” is without the patient; it keeps {KEPT}."]
+    return []
+
+
+def warn_if_tight(n_bytes: int) -> None:
+    """Say that a scan of so many bytes will hardly fit into the memory; it is tried all the same.
+
+    Whoever runs a command decides beforehand, and may have more memory to swap.
+    """
+    from app.memory import check_room
+
+    try:
+        check_room(n_bytes)
+    except TightMemoryError as error:
+        say(str(error))
 
 
 def exit_code(error: AppError) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from app.cli_common import (
     DeviceOption,
     JsonOption,
     ModelOption,
+    PrivacyOption,
     ResampleOption,
     SeriesOption,
     check_output,
@@ -21,8 +23,11 @@ from app.cli_common import (
     make_engine,
     print_json,
     progress,
+    save_privately,
     say,
+    warn_if_tight,
 )
+from app.core.privacy import Privacy
 
 if TYPE_CHECKING:
     from app.io.dicom_series import SeriesInfo
@@ -68,7 +73,9 @@ def convert(
     names = sidecar_path(source)
     has_names = names.is_file() and not source.is_dir()
     with progress("Converting") as ctx:
-        volume = read_volume(source, series_uid=series, resample=resample, ctx=ctx)
+        volume = read_volume(
+            source, series_uid=series, resample=resample, room=warn_if_tight, ctx=ctx
+        )
         if has_names:
             from app.core.document import Document
             from app.core.labels import LabelMap
@@ -100,11 +107,12 @@ def segment(
     device: DeviceOption = DeviceName.AUTO,
     series: SeriesOption = None,
     resample: ResampleOption = False,
+    privacy: PrivacyOption = Privacy.TELL,
     as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Make masks from prompts."""
     from app import __version__
-    from app.exporting import exporter_for, prompts_path_beside, save_result
+    from app.exporting import prompts_path_beside
     from app.io.prompts_file import read_prompts
     from app.io.reader import read_volume
     from app.memory import peak_rss_mb
@@ -113,7 +121,9 @@ def segment(
     began = time.perf_counter()
     check_output(out, (image, prompts))
     with progress("Segmenting") as ctx:
-        volume = read_volume(image, series_uid=series, resample=resample, ctx=ctx)
+        volume = read_volume(
+            image, series_uid=series, resample=resample, room=warn_if_tight, ctx=ctx
+        )
         asked = read_prompts(prompts, volume)
         models = installed_models()
         engine = make_engine(device)
@@ -130,11 +140,10 @@ def segment(
         prompts_out = prompts_path_beside(out)
         if prompts_out.exists() and prompts_out.samefile(prompts):
             # Made again from the prompts beside it: they stay as they are.
-            exporter_for(out).export(snapshot, out, ctx)
-        else:
-            save_result(snapshot, out, ctx)
+            snapshot = replace(snapshot, prompts=())
+        told = save_privately(snapshot, out, ctx, privacy)
     ended = time.perf_counter()
-    warnings = [*volume.notes, *asked.warnings, *done.warnings]
+    warnings = [*volume.notes, *asked.warnings, *done.warnings, *told]
     for sentence in warnings:
         say(sentence)
     if not as_json:

@@ -55,9 +55,10 @@ def save_result(snapshot: Snapshot, path: Path, ctx: JobContext) -> SaveReport:
     ExportError
         Nothing was left half-written.
     """
-    exporter_for(path).export(snapshot, path, ctx)
+    exporter = exporter_for(path)
+    exporter.export(snapshot, path, ctx)
     prompts_path = None
-    if snapshot.prompts:
+    if snapshot.prompts and exporter.id != "prompts":
         prompts_path = prompts_path_beside(path)
         write_prompts(prompts_path, snapshot)
     return SaveReport(path, prompts_path)

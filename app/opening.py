@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from app.core.errors import TightMemoryError
 from app.core.events import Event
 from app.core.tasks import JobContext, JobHandle, Runner
 from app.core.volume import Volume
+from app.io.grid_file import Room
 from app.io.reader import SeriesInfo, read_volume, scan
+from app.memory import check_room
 from app.notices import Notices
 from app.workspace.recovery import image_digest
 from app.workspace.store import ImageRef
@@ -46,8 +50,15 @@ class Opening:
         self._opened = opened
         self._handle: JobHandle | None = None
 
-    def open(self, path: Path, *, series_uid: str | None, resample: bool) -> None:
-        """Read a scan; see `Session.open`."""
+    def open(
+        self, path: Path, *, series_uid: str | None, resample: bool, is_tight: bool = False
+    ) -> None:
+        """Read a scan; see `Session.open`.
+
+        One that will hardly fit into the memory is not read; the user is offered to try it, and
+        ``is_tight`` says that this was agreed to.
+        """
+        room = None if is_tight else check_room
 
         def work(
             ctx: JobContext,
@@ -56,7 +67,7 @@ class Opening:
                 offered = _series_to_choose(path)
                 if offered:
                     return offered
-            volume, window = read_image(path, series_uid or "", ctx, resample=resample)
+            volume, window = read_image(path, series_uid or "", ctx, resample=resample, room=room)
             shape, where = volume.geometry.shape_zyx, str(path.absolute())
             return volume, window, ImageRef(image_digest(volume), shape, where, series_uid or "")
 
@@ -68,12 +79,22 @@ class Opening:
                 self.offered_path = path
                 self.series_offered.emit(result)
 
+        def failed(error: BaseException, trace: str) -> None:
+            if not isinstance(error, TightMemoryError):
+                self._notices.failed("open")(error, trace)
+                return
+            self._notices.end("open")
+            again = partial(
+                self.open, path, series_uid=series_uid, resample=resample, is_tight=True
+            )
+            self._notices.offer(str(error), "Open it anyway", again)
+
         self._notices.begin("open", f"Opening {path.name}", can_cancel=True)
         self._handle = self._runner.submit(
             work,
             key="open",
             done=done,
-            failed=self._notices.failed("open"),
+            failed=failed,
             progress=self._notices.progress("open", f"Opening {path.name}"),
         )
 
@@ -89,10 +110,11 @@ class Opening:
 
 
 def read_image(
-    path: Path, series_uid: str, ctx: JobContext, *, resample: bool
+    path: Path, series_uid: str, ctx: JobContext, *, resample: bool, room: Room | None = None
 ) -> tuple[Volume, tuple[float, float]]:
     """Return a scan and the window that suits it."""
-    volume = read_volume(path, series_uid=series_uid or None, resample=resample, ctx=ctx)
+    uid = series_uid or None
+    volume = read_volume(path, series_uid=uid, resample=resample, room=room, ctx=ctx)
     return volume, intensity_window(volume.voxels, volume.modality)
 
 

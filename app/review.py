@@ -23,6 +23,7 @@ digests of the mask, not by a history of their own, so that undo and redo keep t
 
 from __future__ import annotations
 
+import weakref
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -80,13 +81,27 @@ class Cell:
 class _Answer:
     """What is remembered of one answer of the model.
 
-    ``written`` tells whether the document is at that answer: undo brings the earlier one back.
+    ``written`` tells whether the document is at that answer: undo brings the earlier one back. It
+    does not keep the change of voxels alive once the history has forgotten it.
     """
 
-    written: VoxelDelta | None
+    written: weakref.ref[VoxelDelta] | None
     digests: Mapping[int, int]
     agreement: Mapping[int, float]
     changed: frozenset[int] = frozenset()
+
+    @classmethod
+    def of(cls, written: VoxelDelta | None, *what: Any) -> _Answer:
+        return cls(None if written is None else weakref.ref(written), *what)
+
+    @property
+    def is_forgotten(self) -> bool:
+        return self.written is not None and self.written() is None
+
+    def is_of(self, written: VoxelDelta | None) -> bool:
+        """Return whether this is the answer that wrote a change."""
+        mine = None if self.written is None else self.written()
+        return mine is written and not self.is_forgotten
 
 
 @dataclass
@@ -139,8 +154,8 @@ class Review:
         digests = self._look(document, object_id, prompts).digests
         before = known.answers[-1].digests if known.answers else {}
         changed = frozenset(i for i in before if digests.get(i, 0) != before[i])
-        kept = [a for a in known.answers if a.written is not written]
-        known.answers = [*kept, _Answer(written, digests, dict(result.agreement), changed)]
+        kept = [a for a in known.answers if not (a.is_of(written) or a.is_forgotten)]
+        known.answers = [*kept, _Answer.of(written, digests, dict(result.agreement), changed)]
         self.refresh()
 
     # -- what is known ---------------------------------------------------------------------------
@@ -256,7 +271,7 @@ class Review:
             except (AttributeError, KeyError, TypeError, ValueError):
                 continue
             written = document.written.get(object_id)
-            answers = [_Answer(written, digests, agreement)] if digests else []
+            answers = [_Answer.of(written, digests, agreement)] if digests else []
             self._objects[object_id] = _Object(answers, accepted)
         self.refresh()
 
@@ -288,7 +303,7 @@ class Review:
         """Return the answer of the model that the document holds now."""
         written = document.written.get(object_id)
         known = self._objects.get(object_id)
-        found = [a for a in known.answers if a.written is written] if known is not None else []
+        found = [a for a in known.answers if a.is_of(written)] if known is not None else []
         return found[-1] if found else None
 
     def _find_cells(

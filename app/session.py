@@ -16,7 +16,7 @@ from app.automatic import Automatic
 from app.beside import Beside
 from app.core.annotations import Annotation
 from app.core.commands import SetLabels, add_label, change_label
-from app.core.document import Document, UndoStack
+from app.core.document import Document, Snapshot, UndoStack
 from app.core.errors import PromptError
 from app.core.events import Event
 from app.core.labels import DrawOver, LabelInfo, LabelTable
@@ -26,7 +26,7 @@ from app.core.view_state import ViewState
 from app.core.volume import Volume
 from app.editing.operation import Operation
 from app.encoding import IdleEncoding
-from app.exporting import SaveReport, save_result
+from app.exporting import SaveReport
 from app.importing import MaskImport
 from app.io.reader import SeriesInfo
 from app.label_editing import LabelEditing
@@ -39,12 +39,13 @@ from app.previewing import Preview
 from app.prompting import Prompting
 from app.recent import RecentFiles
 from app.review import Review
+from app.saving import Question, Saving
 from app.settings import Settings, user_cache_dir, user_data_dir
 from app.timings import Timings
 from app.tuning import Tuning
 from app.view3d.surfaces import SceneSource
 from app.volume_figures import VolumeFigures
-from app.workspace.keeper import ImageWanted, Keeper, Offer, Restored
+from app.workspace.keeper import ImageWanted, Keeper, Offer, Restored, Trouble
 from app.workspace.schema import SUFFIX as WORKSPACE_SUFFIX
 from app.workspace.step import restored_document
 from app.workspace.store import ImageRef
@@ -57,10 +58,12 @@ __all__ = [
     "Message",
     "Offer",
     "Preview",
+    "Question",
     "SaveReport",
     "SeriesInfo",
     "Session",
     "Status",
+    "Trouble",
 ]
 
 
@@ -106,6 +109,8 @@ class Session:
     models_changed : None
         The model, its device or the list of models changed.
     saved : SaveReport
+    save_questioned : Question
+        A file would tell who the patient is; it is written once the question is answered.
     """
 
     def __init__(
@@ -147,8 +152,15 @@ class Session:
             file_runner, self.view_state, self._notices, lambda: self.draw_over
         )
         self._mask_import = MaskImport(file_runner, self._notices)
+        self.saving = Saving(file_runner, self._notices)
         self.figures = VolumeFigures(
-            runner, file_runner, engine, self.view_state, self._notices, self._prompting
+            runner,
+            file_runner,
+            engine,
+            self.view_state,
+            self._notices,
+            self._prompting,
+            self.saving,
         )
         self.measurements = Measurements(file_runner, self._notices)
         self.label_editing = LabelEditing(file_runner, self._notices)
@@ -185,7 +197,8 @@ class Session:
         self.document_changed: Event[Document | None] = Event()
         self.series_offered = self.opening.series_offered
         self.models_changed = self.model_choice.changed
-        self.saved: Event[SaveReport] = Event()
+        self.saved = self.saving.saved
+        self.save_questioned = self.saving.questioned
         self.status_changed = self._notices.status_changed
         self.message = self._notices.message
         self.pending_changed = self._prompting.pending_changed
@@ -256,8 +269,11 @@ class Session:
         self.keeper.look_for_unfinished(self._recent_paths())
 
     def save_workspace(self, path: Path) -> None:
-        """Keep the work in a file of the user's own from now on."""
-        document = self._editable()
+        """Keep the work in a file of the user's own from now on.
+
+        Where its names would tell who the patient is, `save_questioned` comes first.
+        """
+        document, path = self._editable(), Path(path)
         marker = document.state
 
         def done(saved: Path) -> None:
@@ -265,7 +281,14 @@ class Session:
             if self.document is document and document.state is marker:
                 document.mark_saved()
 
-        self.keeper.save_as(Path(path), done=done)
+        self.saving.ask_first(
+            document,
+            path,
+            lambda: self.keeper.save_as(path, done=done),
+            names=(*document.undo_labels, *document.redo_labels),
+            texts=(self.keeper.image_name_in(path),),
+            leave_out=lambda: self.keeper.save_as(path, done=done, names_image=False),
+        )
 
     def _show_restored(self, restored: Restored) -> None:
         undo_stack = UndoStack(self.settings.undo_megabytes << 20)
@@ -484,35 +507,31 @@ class Session:
     # -- saving and importing --------------------------------------------------------------------
 
     def save_mask(self, path: Path) -> None:
-        """Write the label map and, beside it, its labels and the prompts that made it."""
-        document = self._editable()
+        """Write the label map and, beside it, its labels and the prompts that made it.
+
+        Where that would tell who the patient is, `save_questioned` comes first.
+        """
+        self.saving.save_mask(self._editable(), self._snapshot(), Path(path))
+
+    def export(self, path: Path) -> None:
+        """Write something else than the mask: surfaces, prompts, names of labels, by the suffix.
+
+        Where that would tell who the patient is, `save_questioned` comes first.
+        """
+        self.saving.export(self._editable(), self._snapshot(), Path(path))
+
+    def import_mask(self, path: Path) -> None:
+        """Add the labels of a file on the grid of the scan, as one undo step."""
+        self._mask_import.run(Path(path))
+
+    def _snapshot(self) -> Snapshot:
         model = self.models.get(self.model_id)
-        snapshot = document.snapshot(
+        return self._editable().snapshot(
             model_id=self.model_id,
             model_sha256=model.sha256 if model else "",
             window=self.model_window,
             app_version=__version__,
         )
-        marker = document.state
-
-        def done(report: SaveReport) -> None:
-            self._notices.end("save")
-            if self.document is document and document.state is marker:
-                document.mark_saved()
-            self.saved.emit(report)
-            self._notices.tell(f"Saved {report.path.name}; read back and compared.")
-
-        self._notices.begin("save", f"Saving {path.name}")
-        self._file_runner.submit(
-            lambda ctx: save_result(snapshot, path, ctx),
-            key="save",
-            done=done,
-            failed=self._notices.failed("save"),
-        )
-
-    def import_mask(self, path: Path) -> None:
-        """Add the labels of a file on the grid of the scan, as one undo step."""
-        self._mask_import.run(Path(path))
 
     def _editable(self) -> Document:
         if self.document is None:

@@ -13,6 +13,7 @@ from app.io.atomic import write_bytes
 from app.notices import Notices
 from app.prompting import Prompting
 from app.reporting import write_report
+from app.saving import Saving
 from app.volume_range import VolumeRange, volume_range
 from models.engine import InferenceEngine
 
@@ -34,6 +35,7 @@ class VolumeFigures:
         view_state: ViewState,
         notices: Notices,
         prompting: Prompting,
+        saving: Saving,
     ) -> None:
         self.document: Document | None = None
         self._runner = runner
@@ -42,6 +44,7 @@ class VolumeFigures:
         self._view_state = view_state
         self._notices = notices
         self._prompting = prompting
+        self._saving = saving
         self._range_handle: JobHandle | None = None
 
     def save_report(self, path: Path) -> None:
@@ -52,35 +55,46 @@ class VolumeFigures:
         PromptError
             No scan is open.
         """
-        if self.document is None:
-            raise PromptError("Open a scan first.")
-        snapshot = self.document.snapshot(app_version=__version__)
+        document = self._opened()
+        snapshot = document.snapshot(app_version=__version__)
         window = self._view_state.window
 
         def done(_: None) -> None:
             self._notices.end("report")
             self._notices.tell(f"Saved {path.name}.")
 
-        self._notices.begin("report", f"Saving {path.name}")
-        self._file_runner.submit(
-            lambda ctx: write_report(snapshot, path, window, ctx),
-            key="report",
-            done=done,
-            failed=self._notices.failed("report"),
-        )
+        def write() -> None:
+            self._notices.begin("report", f"Saving {path.name}")
+            self._file_runner.submit(
+                lambda ctx: write_report(snapshot, path, window, ctx),
+                key="report",
+                done=done,
+                failed=self._notices.failed("report"),
+            )
+
+        self._saving.ask_first(document, path, write)
 
     def save_text(self, path: Path, text: str) -> None:
-        """Write a text on the worker."""
+        """Write a text about the open scan on the worker.
+
+        Raises
+        ------
+        PromptError
+            No scan is open.
+        """
 
         def done(_: None) -> None:
             self._notices.tell(f"Saved {path.name}.")
 
-        self._file_runner.submit(
-            lambda ctx: write_bytes(path, text.encode()),
-            key=f"text {path}",
-            done=done,
-            failed=self._notices.failed("save"),
-        )
+        def write() -> None:
+            self._file_runner.submit(
+                lambda ctx: write_bytes(path, text.encode()),
+                key=f"text {path}",
+                done=done,
+                failed=self._notices.failed("save"),
+            )
+
+        self._saving.ask_first(self._opened(), path, write)
 
     def estimate_volume(self) -> None:
         """Tell how much the object's volume depends on how its box is drawn."""
@@ -105,3 +119,8 @@ class VolumeFigures:
         if self._range_handle is not None:
             self._range_handle.cancel()
         self._notices.end("range")
+
+    def _opened(self) -> Document:
+        if self.document is None:
+            raise PromptError("Open a scan first.")
+        return self.document

@@ -80,7 +80,9 @@ class BoundedMemory(Generic[K, V]):
         return value
 
     def keep(self, key: K, value: V) -> None:
-        """Add a value; the least recently used ones make room."""
+        """Add a value, or put it in place of the one of its key; the least used make room."""
+        if key in self._items:
+            self.nbytes -= self._size_of(self._items.pop(key))
         self._items[key] = value
         self.nbytes += self._size_of(value)
         self._make_room()

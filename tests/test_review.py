@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 
 import numpy as np
 import pytest
 
 from app.core.commands import ApplyPrediction, EditVoxels, SetPrompts
-from app.core.document import Document
+from app.core.document import Document, UndoStack
 from app.core.geometry import Geometry, Region
 from app.core.labels import LabelTable
 from app.core.prompts import BoxPrompt, slice_region
@@ -23,11 +25,11 @@ KEY = 5
 class Bench:
     """A document with one object that a model carried through slices 4 to 9."""
 
-    def __init__(self) -> None:
+    def __init__(self, undo_stack: UndoStack | None = None) -> None:
         volume = Volume(np.zeros(SHAPE, np.float32), Geometry(SHAPE, np.eye(4)))
         table = LabelTable()
         table = table.with_added(table.new_label("organ"))
-        self.document = Document(volume, label_table=table)
+        self.document = Document(volume, label_table=table, undo_stack=undo_stack)
         self.scores: dict[int, dict[int, float]] = {}
         self.review = Review(lambda: self.scores)
         self.review.open(self.document)
@@ -70,6 +72,21 @@ def bench() -> Bench:
 def test_the_weakest_sign_is_the_confidence():
     found = confidences({1: 0.9, 2: 0.9, 3: 0.9}, {2: 0.4}, {1: 0.8, 2: 0.8, 3: 0.2})
     assert found == {1: (0.9, "score"), 2: (0.4, "agreement"), 3: (0.25, "overlap")}
+
+
+def test_answers_that_the_history_forgot_are_forgotten_here_too():
+    bench = Bench(UndoStack(max_bytes=0, min_commands=2))
+    bench.answer({4: 0.9, 5: 0.9})
+    first = weakref.ref(bench.document.written[0])
+    for width in range(2, 9):
+        bench.answer({4: 0.9, 5: 0.9}, width=width)
+    gc.collect()
+    assert first() is None
+    assert len(bench.review._objects[0].answers) <= 3
+    # What can still be undone is still known.
+    assert bench.marks("is_changed") == [4, 5]
+    bench.document.undo()
+    assert bench.marks("is_changed") == [4, 5]
 
 
 def test_small_overlaps_everywhere_are_no_doubt():

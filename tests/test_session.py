@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from app import memory
 from app.core.commands import DeleteLabel, EditVoxels
 from app.core.document import Document
 from app.core.errors import PromptError
@@ -16,6 +17,7 @@ from app.core.geometry import Geometry, Region
 from app.core.labels import LabelTable
 from app.core.prompts import BoxPrompt
 from app.core.volume import Modality, Volume
+from app.notices import Message
 from app.session import Session
 from app.settings import Settings
 from app.tools import ToolEvent
@@ -31,7 +33,9 @@ from models.base import (
 from models.engine import InferenceEngine
 from models.propagation import PromptedSegmenter
 from tests.fake_model import BrightModel
+from tests.io.files import write_image
 from tests.manual_runner import ManualRunner
+from tests.phantoms import file_affine
 
 
 class Setup:
@@ -392,6 +396,31 @@ def test_a_file_that_cannot_be_read_leaves_the_open_document(setup, tmp_path):
     setup.files.run_all()
     assert setup.session.document is document
     assert "NIfTI" in setup.messages[-1]
+
+
+def test_a_scan_that_hardly_fits_into_memory_is_read_only_when_that_is_agreed_to(
+    setup, tmp_path, monkeypatch
+):
+    document, path = setup.open(tube()), tmp_path / "large.nii.gz"
+    voxels = np.zeros((8, 16, 16), np.int16)
+    write_image(path, voxels, file_affine("LPS"))
+    offers: list[Message] = []
+    setup.session.message.connect(lambda message: offers.append(message))
+    monkeypatch.setattr(memory, "free_bytes", lambda: memory.SCAN_FACTOR * voxels.nbytes - 1)
+    setup.session.open(path)
+    setup.files.run_all()
+    assert setup.session.document is document
+    (offer,) = offers
+    assert offer.is_error
+    assert "of memory to be worked on" in offer.text
+    offer.act()
+    setup.files.run_all()
+    assert setup.session.document.volume.name == "large"
+
+    monkeypatch.setattr(memory, "free_bytes", lambda: memory.SCAN_FACTOR * voxels.nbytes)
+    setup.session.open(path)
+    setup.files.run_all()
+    assert len([o for o in offers if o.is_error]) == 1
 
 
 class UnsureModel(BrightModel):

@@ -18,6 +18,10 @@ class ReadError(AppError, OSError):
     """A file cannot be read, or cannot be placed in space."""
 
 
+class TightMemoryError(ReadError):
+    """A scan would hardly fit into the memory that is free; it can be tried all the same."""
+
+
 class GeometryError(AppError, ValueError):
     """A voxel grid is impossible, or two grids do not fit each other."""
 

@@ -52,6 +52,8 @@ class Volume:
     source_paths : tuple of Path
         DICOM files in the order of the file's last axis, so that an export can refer to them;
         one file for all frames. Empty for other formats and for resampled series.
+    header_path : Path, optional
+        A DICOM file of the scan, whose header says whose it is. Nothing else asks for that.
     """
 
     voxels: np.ndarray
@@ -62,6 +64,7 @@ class Volume:
     uid: str = field(default_factory=lambda: uuid.uuid4().hex)
     notes: tuple[str, ...] = ()
     source_paths: tuple[Path, ...] = ()
+    header_path: Path | None = None
 
     def __post_init__(self) -> None:
         if self.voxels.shape != self.geometry.shape_zyx:

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 # What a segment is when its label has no code: SNOMED CT "Tissue".
 _TISSUE = ("SCT", "85756007", "Tissue")
 _ANATOMY = ("SCT", "123037004", "Anatomical Structure")
+# What an object must have but may leave empty (type 2): anonymised scans often lack it altogether.
+_MAY_BE_EMPTY = (
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID",
+    "StudyDate", "StudyTime", "ReferringPhysicianName",
+)  # fmt: skip
 _NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 
@@ -97,6 +102,9 @@ def read_sources(volume: Volume, path: Path) -> Sequence[Dataset]:
             "MetaImage."
         )
     for source in sources:
+        for name in _MAY_BE_EMPTY:
+            if name not in source:
+                setattr(source, name, "")
         _share(source)
     return sources
 

@@ -44,6 +44,15 @@ _PHASES = (
 )  # fmt: skip
 # Segmentation objects, binary or fractional, and as label maps.
 SEGMENTATION_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
+# Plain (implicit, explicit, deflated, big endian), RLE, JPEG (baseline, extended, two lossless),
+# JPEG-LS and JPEG 2000, each lossless and lossy.
+_READABLE_SYNTAXES = frozenset(
+    f"1.2.840.10008.1.2{end}"
+    for end in (
+        "", ".1", ".1.99", ".2", ".5", ".4.50", ".4.51", ".4.57", ".4.70", ".4.80", ".4.81",
+        ".4.90", ".4.91",
+    )
+)  # fmt: skip
 MAX_FILES = 20_000
 
 
@@ -264,6 +273,7 @@ class _Common:
                 f"The file holds labels (it is a {self.class_name}) and no scan; open the scan, "
                 "then import the labels onto it."
             )
+        _check_transfer_syntax(dataset)
         samples = int(dataset.get("SamplesPerPixel") or 1)
         photometric = str(dataset.get("PhotometricInterpretation") or "MONOCHROME2")
         if samples != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
@@ -386,6 +396,18 @@ class _Groups:
                     if items and items[0].get(name) is not None:
                         return str(items[0].get(name))
         return str(dataset.get(name) or "")
+
+
+def _check_transfer_syntax(dataset: Dataset) -> None:
+    """Refuse pixels that are packed in a way that cannot be unpacked here; films, for example."""
+    meta = getattr(dataset, "file_meta", None)
+    uid = "" if meta is None else str(meta.get("TransferSyntaxUID") or "")
+    if not uid or uid in _READABLE_SYNTAXES:
+        return
+    raise ReadError(
+        f"The pixels are stored as {transfer_syntax_name(dataset)}, which cannot be opened. Export "
+        "the series again uncompressed, or as JPEG 2000 or JPEG-LS."
+    )
 
 
 def transfer_syntax_name(dataset: Dataset) -> str:

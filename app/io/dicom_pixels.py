@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 import warnings
@@ -18,7 +19,7 @@ from app.core.volume import Modality, Volume
 from app.io.compressed_frame import check_frame
 from app.io.dicom_header import SliceHeader, load_dataset, parse_errors
 from app.io.dicom_series import Series
-from app.io.grid_file import check_size, check_spacing, converted, intensity_dtype, narrowed
+from app.io.grid_file import Room, check_size, check_spacing, converted, intensity_dtype, narrowed
 from app.io.itk_bridge import to_file_array
 from app.io.resample import regular_grid, resampled
 
@@ -34,14 +35,18 @@ _BLANK_BYTES = 4 << 20
 _MODALITIES = {"CT": Modality.CT, "MR": Modality.MR}
 
 
-def read_series(series: Series, name: str, ctx: JobContext) -> Volume:
+def read_series(series: Series, name: str, ctx: JobContext, room: Room | None = None) -> Volume:
     """Return the volume of a series that can be opened, on a regular grid if it has none.
+
+    ``room`` hears first how large it is.
 
     Raises
     ------
     ReadError
         Pixels are missing, damaged or stored in a way that cannot be read.
     """
+    if room is not None:
+        room(math.prod(series.info.size_xyz) * volume_dtype(series.slices).itemsize)
     if series.geometry is None:
         return _read_resampled(series, name, ctx)
     check_size(series.info.size_xyz, 2)
@@ -61,6 +66,7 @@ def read_series(series: Series, name: str, ctx: JobContext) -> Volume:
         name=name,
         notes=series.info.warnings,
         source_paths=tuple(dict.fromkeys(s.path for s in series.slices)),
+        header_path=series.slices[0].path,
     )
 
 
@@ -79,6 +85,7 @@ def _read_resampled(series: Series, name: str, ctx: JobContext) -> Volume:
         source_orientation=grid.source_orientation,
         name=name,
         notes=(grid.note,),
+        header_path=series.slices[0].path,
     )
 
 

@@ -8,9 +8,10 @@ then read slice by slice straight into the canonical array, so that reading cost
 from __future__ import annotations
 
 import bz2
+import math
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -36,6 +37,10 @@ PLACEHOLDER_NOTE = (
     "The file gives 1 mm voxels at the origin, which often stands for an unknown size: "
     "lengths and volumes may not be real, and left and right cannot be relied on."
 )
+
+
+# Gets the bytes that voxels will take, before they are taken.
+Room = Callable[[int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,8 +156,10 @@ def is_placeholder(affine_ijk: np.ndarray) -> bool:
     return bool(np.array_equal(steps, np.eye(3)) and not affine_ijk[:3, 3].any())
 
 
-def read_grid(header: GridHeader, name: str, ctx: JobContext | None = None) -> Volume:
-    """Return the volume that a header describes.
+def read_grid(
+    header: GridHeader, name: str, ctx: JobContext | None = None, room: Room | None = None
+) -> Volume:
+    """Return the volume that a header describes; ``room`` hears first how large it is.
 
     Raises
     ------
@@ -163,6 +170,9 @@ def read_grid(header: GridHeader, name: str, ctx: JobContext | None = None) -> V
     """
     geometry, orientation = header_geometry(header)
     _check_length(header)
+    if room is not None:
+        dtype = intensity_dtype(header.dtype, header.slope, header.intercept)
+        room(math.prod(geometry.shape_zyx) * dtype.itemsize)
     voxels = _read_voxels(header, geometry, orientation, ctx or NullContext())
     notes = header.notes
     if is_placeholder(header.affine_ijk):

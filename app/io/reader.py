@@ -23,6 +23,7 @@ from app.io.dicom_series import Series, choose, group_series
 from app.io.grid_file import (
     PLACEHOLDER_NOTE,
     GridHeader,
+    Room,
     header_geometry,
     is_placeholder,
     read_grid,
@@ -50,6 +51,7 @@ def read_volume(
     *,
     series_uid: str | None = None,
     resample: bool = False,
+    room: Room | None = None,
     ctx: JobContext | None = None,
 ) -> Volume:
     """Return the scan of a file, or of one series of a DICOM folder.
@@ -61,6 +63,8 @@ def read_volume(
         `SeriesInfo.uid` of the wanted series; needed where a folder holds several.
     resample : bool
         Put tilted or unevenly spaced slices on a regular grid instead of refusing them.
+    room : callable, optional
+        Gets the bytes that the voxels will take before they are taken; what it raises ends this.
     ctx : JobContext, optional
 
     Returns
@@ -77,9 +81,9 @@ def read_volume(
     try:
         header = _grid_header(path)
         if header is not None:
-            return read_grid(header, stem(path), ctx)
+            return read_grid(header, stem(path), ctx, room)
         found = choose(_dicom_series(path, ctx), series_uid, resample=resample)
-        return read_series(found, stem(path), ctx)
+        return read_series(found, stem(path), ctx, room)
     except GeometryError as error:
         raise ReadError(str(error)) from error
     except OSError as error:

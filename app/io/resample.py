@@ -80,8 +80,8 @@ def regular_grid(series: Series) -> RegularGrid:
     geometry, orientation = canonical_geometry(file_geometry(shape[::-1], affine))
     return RegularGrid(
         geometry, orientation, shape, spacing, depths, shifts - low,
-        f"Resampled to a regular grid with slices {spacing:.2f} mm apart; it was not scanned like "
-        f"this. {' '.join(series.info.warnings)}",
+        f"Resampled to a regular grid, slices {spacing:.2f} mm apart; not scanned like this. "
+        f"{' '.join(series.info.warnings)}",
     )  # fmt: skip
 
 

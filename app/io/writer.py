@@ -21,6 +21,8 @@ from app.io.reader import grid_difference, read_volume
 
 WRITABLE = (".nii.gz", ".nii", ".nrrd", ".mha")
 
+_NIFTI_NOTE = 79
+
 
 def writable_suffix(path: Path, suffixes: tuple[str, ...] = WRITABLE) -> str:
     """Return the suffix that decides the format.
@@ -76,6 +78,11 @@ def _write(
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     ctx.report(0.0, "Writing")
     image = to_image(voxels, volume)
+    if volume.notes:
+        # NIfTI has room for the beginning alone (`descrip`).
+        notes = " ".join(volume.notes).encode("ascii", "replace").decode()
+        is_nifti = temporary.name.lower().endswith((".nii", ".nii.gz"))
+        image.SetMetaData("ITK_FileNotes", notes[:_NIFTI_NOTE] if is_nifti else notes)
     try:
         sitk.WriteImage(image, str(temporary), useCompression=True)
     except RuntimeError as error:

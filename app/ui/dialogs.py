@@ -20,7 +20,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from app.session import SeriesInfo
+from app.session import Question, SeriesInfo
+from app.ui.names import disclosure_names
 
 _IMAGE_PATTERNS = "*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm"
 IMAGES = f"Images and workspaces ({_IMAGE_PATTERNS} *.maskwright);;All files (*)"
@@ -30,6 +31,8 @@ MASKS = (
     "NIfTI (*.nii.gz *.nii);;NRRD (*.nrrd);;MetaImage (*.mha);;"
     "DICOM segmentation (*.dcm);;DICOM RT structure set (*.rtstruct.dcm)"
 )
+EXPORTS = "STL (*.stl);;PLY (*.ply);;OBJ (*.obj);;ITK-SNAP (*.label.txt);;JSON (*.prompts.json)"
+EXPORT_SUFFIXES = (".stl", ".ply", ".obj", ".label.txt", ".prompts.json")
 MASK_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha", ".dcm")
 
 
@@ -38,6 +41,14 @@ class Unsaved(Enum):
 
     SAVE = auto()
     DISCARD = auto()
+    CANCEL = auto()
+
+
+class Telling(Enum):
+    """What to do about a file that would tell who the patient is."""
+
+    LEAVE_OUT = auto()
+    SAVE = auto()
     CANCEL = auto()
 
 
@@ -67,6 +78,19 @@ def ask_save(parent: QWidget, suggestion: Path) -> Path | None:
     """Return where to save the mask."""
     name, _ = QFileDialog.getSaveFileName(parent, _tr("Save mask"), str(suggestion), MASKS)
     return Path(name) if name else None
+
+
+def ask_export(parent: QWidget, suggestion: Path) -> Path | None:
+    """Return where to write surfaces, prompts or the names of labels."""
+    title = _tr("Export surfaces, label names or prompts")
+    name, kind = QFileDialog.getSaveFileName(parent, title, str(suggestion), EXPORTS)
+    if not name:
+        return None
+    if name.lower().endswith(EXPORT_SUFFIXES):
+        return Path(name)
+    # The name lacks its end: that of the chosen kind.
+    chosen = next((s for s in EXPORT_SUFFIXES if f"*{s})" in kind), EXPORT_SUFFIXES[0])
+    return Path(name + chosen)
 
 
 def ask_save_table(parent: QWidget, suggestion: Path) -> Path | None:
@@ -201,6 +225,36 @@ def ask_unsaved(parent: QWidget) -> Unsaved:
     if clicked is save:
         return Unsaved.SAVE
     return Unsaved.DISCARD if clicked is discard else Unsaved.CANCEL
+
+
+def ask_telling(parent: QWidget, question: Question) -> Telling:
+    """Return what to do about a file that would tell who the patient is."""
+    box = QMessageBox(parent)
+    box.setIcon(QMessageBox.Icon.Warning)
+    box.setWindowTitle(_tr("Who the patient is"))
+    box.setText(
+        _tr("“{name}” would tell: {what}.").format(
+            name=question.path.name, what=", ".join(disclosure_names(question.told))
+        )
+    )
+    leave_out = None
+    if question.leave_out is not None:
+        box.setInformativeText(
+            _tr("It can be saved without. What links it to its scan, such as UIDs, stays.")
+        )
+        leave_out = box.addButton(_tr("Save without"), QMessageBox.ButtonRole.AcceptRole)
+    elif any(d.is_in_name for d in question.told):
+        box.setInformativeText(
+            _tr("The name of the file, a label or a step tells it. Rename it, or save anyway.")
+        )
+    save = box.addButton(_tr("Save anyway"), QMessageBox.ButtonRole.DestructiveRole)
+    cancel = box.addButton(QMessageBox.StandardButton.Cancel)
+    box.setDefaultButton(leave_out or cancel)
+    box.exec()
+    clicked = box.clickedButton()
+    if clicked is save:
+        return Telling.SAVE
+    return Telling.LEAVE_OUT if clicked is leave_out else Telling.CANCEL
 
 
 def ask_colour(parent: QWidget, colour: tuple[int, int, int]) -> tuple[int, int, int] | None:

@@ -75,12 +75,14 @@ class LabelPanel(QWidget):
         self.table.cellClicked.connect(self._on_cell_clicked)
         self.table.currentCellChanged.connect(self._on_row_changed)
         self._is_filling = False
+        self._document: Document | None = None
         self._leave_document = lambda: None
         session.document_changed.connect(self._on_document_changed)
         session.view_state.changed.connect(self._on_view_changed)
         self._on_document_changed(session.document)
 
     def _on_document_changed(self, document: Document | None) -> None:
+        self._document = document
         self._leave_document()
         self._leave_document = lambda: None
         if document is not None:
@@ -93,7 +95,8 @@ class LabelPanel(QWidget):
             self._fill()
 
     def _on_view_changed(self, name: str) -> None:
-        if name == "active_label":
+        # While another scan is being opened the rows are still those of the one before.
+        if name == "active_label" and self.session.document is self._document:
             self._select_active()
 
     def _fill(self) -> None:

@@ -50,6 +50,10 @@ class Leaving:
         if then is not None:
             then()
 
+    def stay(self) -> None:
+        """Forget what waited for the mask to be saved: the user thought better of it."""
+        self._after_saving = None
+
     def _on_settled(self, is_kept: bool, document: Document, then: Callable[[], object]) -> None:
         self._is_settling = False
         if is_kept:

@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
 
 from app.core.document import Document
 from app.core.volume import Modality
-from app.session import ImageWanted, SaveReport, SeriesInfo, Session
+from app.session import ImageWanted, Question, SaveReport, SeriesInfo, Session
 from app.tools import tools_in_order
 from app.ui import dialogs
 from app.ui.actions import ActionTable
@@ -42,6 +42,7 @@ from app.ui.segment_panel import SegmentPanel
 from app.ui.silence_bar import SilenceBar
 from app.ui.start_page import StartPage
 from app.ui.status_bar import StatusBar
+from app.ui.storage_bar import StorageBar
 from app.ui.tour import Tour
 from app.ui.view_grid import ViewGrid
 from app.ui.window_memory import WindowMemory
@@ -71,6 +72,8 @@ class MainWindow(QMainWindow):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addWidget(self.message_bar)
+        self.storage_bar = StorageBar(session)
+        column.addWidget(self.storage_bar)
         self.recovery_bar = RecoveryBar(session)
         column.addWidget(self.recovery_bar)
         self.silence_bar = SilenceBar()
@@ -107,6 +110,8 @@ class MainWindow(QMainWindow):
         self.leaving = Leaving(self)
         self.memory = WindowMemory(self)
         self.tour = Tour(self)
+        self.storage_bar.mask_wanted.connect(lambda: self.actions_table.run("save"))
+        self.storage_bar.workspace_wanted.connect(lambda: self.actions_table.run("save_workspace"))
         self.grid.hover_changed.connect(self.status.show_hover)
         self.start_page.open_requested.connect(lambda: self.actions_table.run("open"))
         self.start_page.folder_requested.connect(lambda: self.actions_table.run("open_folder"))
@@ -120,6 +125,7 @@ class MainWindow(QMainWindow):
         session.view_state.changed.connect(self._on_view_changed)
         session.beside.changed.connect(lambda _: self.actions_table.refresh())
         self.grid.cine.playing_changed.connect(lambda _: self.actions_table.refresh())
+        session.save_questioned.connect(self._on_save_questioned)
         session.series_offered.connect(self._on_series_offered)
         session.saved.connect(self._on_saved)
         session.keeper.image_wanted.connect(self._on_image_wanted)
@@ -217,12 +223,7 @@ class MainWindow(QMainWindow):
 
     def save(self) -> bool:
         """Ask where, and save on the worker; False if the user thought better of it."""
-        source = self.session.source_path
-        folder = Path(self.session.settings.last_folder or ".")
-        stem = "mask" if source is None else f"{source.name.split('.')[0]}_mask"
-        if source is not None and resource_path("samples") not in source.parents:
-            folder = source.parent
-        path = dialogs.ask_save(self, folder / f"{stem}.nii.gz")
+        path = dialogs.ask_save(self, self.suggestion("mask", ".nii.gz"))
         if path is None:
             return False
         if not path.name.lower().endswith(dialogs.MASK_SUFFIXES):
@@ -230,9 +231,27 @@ class MainWindow(QMainWindow):
         self.session.save_mask(path)
         return True
 
+    def suggestion(self, what: str, suffix: str) -> Path:
+        """Return where something of the open scan may be saved: beside it, called after it."""
+        source = self.session.source_path
+        folder = Path(self.session.settings.last_folder or ".")
+        if source is not None and resource_path("samples") not in source.parents:
+            folder = source.parent
+        stem = "" if source is None else source.name.split(".")[0]
+        return folder / f"{'_'.join(part for part in (stem, what) if part) or 'scan'}{suffix}"
+
     def _on_saved(self, _: SaveReport) -> None:
         self._refresh()
         self.leaving.go_on_after_saving()
+
+    def _on_save_questioned(self, question: Question) -> None:
+        answer = dialogs.ask_telling(self, question)
+        if answer is dialogs.Telling.SAVE:
+            question.save_anyway()
+        elif answer is dialogs.Telling.LEAVE_OUT and question.leave_out is not None:
+            question.leave_out()
+        else:
+            self.leaving.stay()
 
     def _on_series_offered(self, series: tuple[SeriesInfo, ...]) -> None:
         chosen = dialogs.ask_series(self, series)

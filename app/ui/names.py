@@ -5,8 +5,11 @@ What is named knows nothing of Qt; the names are looked up where they are shown.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from PySide6.QtCore import QCoreApplication
 
+from app.core.privacy import Disclosure
 from app.core.prompts import AXIAL, CORONAL, SAGITTAL
 from app.tools import Tool
 
@@ -35,6 +38,12 @@ def plane_title(axis: int) -> str:
 def window_name(name: str) -> str:
     """Return the name of an intensity window of `resources/windows.json`."""
     return QCoreApplication.translate("windows", name)
+
+
+def disclosure_names(told: Iterable[Disclosure]) -> list[str]:
+    """Return what a file would tell about the patient, each once."""
+    what = dict.fromkeys(d.what for d in told)
+    return [QCoreApplication.translate("privacy", name) for name in what]
 
 
 def duration(seconds: float) -> str:

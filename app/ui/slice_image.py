@@ -111,7 +111,7 @@ class Outlines:
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (label, its pieces) for each label."""
         values, starts = np.unique(self.labels, return_index=True)
-        stops = [*starts[1:], len(self.labels)]
+        stops = [*starts[1:], len(self.labels)][: len(starts)]  # none where there is no border
         for value, start, stop in zip(values.tolist(), starts, stops, strict=True):
             yield value, self.pieces[start:stop]
 

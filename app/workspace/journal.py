@@ -14,7 +14,7 @@ from pathlib import Path
 
 from app.core.document import Command, Document
 from app.core.events import Aspect, Change
-from app.workspace.codec import State, StepChange
+from app.workspace.codec import State, StepChange, WorkspaceError
 from app.workspace.store import Entry, NewStep, Store, StoredStep
 
 logger = logging.getLogger(__name__)
@@ -100,10 +100,18 @@ class Journal:
             if not self.entries:
                 store.compact_if_due()
 
-    def open_store(self) -> Store:
-        """Return the workspace with everything written, even if there is nothing to keep yet."""
-        self.write()
-        return self._opened_store()
+    def open_store(self, *, is_strict: bool = True) -> Store:
+        """Return the workspace with everything written, even if there is nothing to keep yet.
+
+        Unless ``is_strict``, what cannot be written waits on.
+        """
+        store = self._opened_store()
+        try:
+            self.write()
+        except WorkspaceError:
+            if is_strict:
+                raise
+        return store
 
     def touch(self) -> None:
         """Write the view, and that a window works on it."""

@@ -9,6 +9,7 @@ import itertools
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -18,7 +19,7 @@ from app.core.errors import UsageError
 from app.core.events import Event
 from app.core.tasks import JobContext, JobHandle, Runner
 from app.core.volume import Volume
-from app.notices import Message, Notices
+from app.notices import Notices
 from app.workspace.codec import WorkspaceError
 from app.workspace.journal import Journal
 from app.workspace.opening import (
@@ -26,6 +27,7 @@ from app.workspace.opening import (
     Window,
     closing_on_error,
     image_places,
+    images_near,
     open_or_copy,
     other_image,
     read_its_image,
@@ -71,6 +73,22 @@ class ImageWanted:
     image_name: str
 
 
+@dataclass(frozen=True)
+class Trouble:
+    """Why the work is not where the user wants it, said for as long as that is so.
+
+    Attributes
+    ----------
+    sentence : str
+    is_read_only : bool
+        The file that was opened takes no changes, which go into a copy; else steps are in memory
+        alone.
+    """
+
+    sentence: str
+    is_read_only: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class Restored:
     """A workspace that was opened with its image."""
@@ -108,6 +126,8 @@ class Keeper:
         Earlier work was found; None when it is too late to go on with it.
     image_wanted : ImageWanted
         Call `open` again with the image.
+    trouble_changed : Trouble or None
+        None when it is over.
     """
 
     def __init__(
@@ -124,6 +144,7 @@ class Keeper:
     ) -> None:
         self.offered: Event[Offer | None] = Event()
         self.image_wanted: Event[ImageWanted] = Event()
+        self.trouble_changed: Event[Trouble | None] = Event()
         self._runner = runner
         self._file_runner = file_runner
         self._notices = notices
@@ -138,7 +159,9 @@ class Keeper:
         self._leaving: deque[tuple[Journal, Mapping[str, object]]] = deque()
         self._numbers = itertools.count()
         self._is_writing = False
-        self._is_failing = False
+        self._failure: Trouble | None = None
+        self._read_only: Trouble | None = None
+        self._told: Trouble | None = None
 
     # -- the open scan -------------------------------------------------------------------------
 
@@ -200,7 +223,8 @@ class Keeper:
         if journal is None:
             return
         journal.leave()
-        self._is_failing = False
+        self._read_only = None
+        self._set_failure(None)
         self._leaving.append((journal, dict(self._view())))
         self._submit(
             lambda ctx: self._close_left(), lambda _: None, self._notices.failed("workspace")
@@ -215,7 +239,9 @@ class Keeper:
             except WorkspaceError as error:
                 logger.warning("The last steps could not be kept: %s", error)
 
-    def save_as(self, path: Path, *, done: Callable[[Path], None]) -> None:
+    def save_as(
+        self, path: Path, *, done: Callable[[Path], None], names_image: bool = True
+    ) -> None:
         """Go on in a workspace of the user's own; it replaces the automatic one.
 
         Parameters
@@ -224,6 +250,8 @@ class Keeper:
             Gets the suffix of workspaces if it lacks it.
         done : callable
             Gets the path once the file is complete and was read back.
+        names_image : bool
+            Whether the file says what the scan is called; without, it is found by its hash alone.
         """
         journal, image = self._journal, self._image
         if journal is None or image is None:
@@ -231,23 +259,30 @@ class Keeper:
         if path.suffix.lower() != SUFFIX:
             path = path.with_name(path.name + SUFFIX)
         view = dict(self._view())
-        travelling = replace(image, path=travelling_path(image.path, path))
+        travelling = replace(image, path=travelling_path(image.path, path) if names_image else "")
 
         def work(ctx: JobContext) -> Path:
-            store = journal.open_store()
-            if path.exists() and path.samefile(store.path):
+            # Where the old file takes no more, the new one gets what waits.
+            store = journal.open_store(is_strict=False)
+            if path.exists() and store.path.exists() and path.samefile(store.path):
+                journal.write()
                 return path
             store.copy_to(path, travelling)
             journal.store = Store.open(path)
-            store.leave(view)
+            journal.write()
+            with suppress(WorkspaceError):
+                store.leave(view)
             if store.path.parent == self._folder:
-                store.path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    store.path.unlink()
             return path
 
         def finished(saved: Path) -> None:
             self._notices.end("workspace")
             if self._journal is journal:
                 journal.touch()
+                self._read_only = None
+                self._set_failure(None)
             self._notices.tell(f"Saved {saved.name}; further work goes into it as you do it.")
             done(saved)
 
@@ -344,7 +379,8 @@ class Keeper:
             with closing_on_error(store):
                 image = store.summary().image
                 places = (image_path,) if image_path else self._places(path, image, recent)
-                found = read_its_image(path, image, places, self._read_image, ctx)
+                others = () if image_path else images_near(path, image, recent, ctx)
+                found = read_its_image(path, image, places, self._read_image, ctx, others)
                 if found is None:
                     store.close()
                     return ImageWanted(path, image.name)
@@ -362,10 +398,12 @@ class Keeper:
                 return
             self._show(result)
             if result.is_copy:
-                self._notices.tell(
-                    f"“{path.name}” is open in another window or may not be written, so this is a "
-                    "copy. Use “Save workspace as…” to give it a name of its own."
+                self._read_only = Trouble(
+                    f"“{path.name}” is open in another window or may not be written, so it is "
+                    "read-only here. What you do goes into a copy; give that a name of its own.",
+                    is_read_only=True,
                 )
+                self._set_failure(None)
 
         self._notices.begin("open", f"Opening {path.name}", can_cancel=True)
         return self._file_runner.submit(
@@ -378,6 +416,15 @@ class Keeper:
 
     # -- is it safe? ---------------------------------------------------------------------------
 
+    def image_name_in(self, path: Path) -> str:
+        """Return what a file that the work is saved to would call the scan; empty without one."""
+        return "" if self._image is None else travelling_path(self._image.path, path)
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why the work is not where the user wants it; what is in memory alone goes first."""
+        return self._failure or self._read_only
+
     @property
     def has_scan(self) -> bool:
         """Whether there is a scan whose work can be kept."""
@@ -386,7 +433,7 @@ class Keeper:
     @property
     def is_kept(self) -> bool:
         """Whether every step on the open scan is on the disk."""
-        return self._journal is not None and not self._journal.entries and not self._is_failing
+        return self._journal is not None and not self._journal.entries and not self._failure
 
     def settle(self, done: Callable[[bool], None]) -> None:
         """Write what waits, then call ``done`` with whether every step is on the disk.
@@ -400,12 +447,11 @@ class Keeper:
 
         def written(_: None) -> None:
             if self._journal is journal:
-                self._is_failing = False
+                self._tell_written()
             done(True)
 
         def failed(error: BaseException, trace: str) -> None:
-            if self._journal is journal and not self._is_failing:
-                self._is_failing = True
+            if self._journal is journal:
                 self._tell_failure(error, trace)
             done(False)
 
@@ -428,17 +474,14 @@ class Keeper:
 
         def done(_: None) -> None:
             self._is_writing = False
-            if self._is_failing and self._journal is journal:
-                self._is_failing = False
-                self._notices.tell("Your work is kept on disk again.")
+            if self._journal is journal:
+                self._tell_written()
             if self._journal is not None and self._journal.entries:
                 self._write()
 
         def failed(error: BaseException, trace: str) -> None:
             self._is_writing = False
-            if not self._is_failing:
-                # Once, not at each step; it is tried again at each.
-                self._is_failing = True
+            if self._journal is journal:
                 self._tell_failure(error, trace)
             if self._journal is not journal and self._journal and self._journal.entries:
                 self._write()
@@ -447,11 +490,26 @@ class Keeper:
         self._submit(lambda ctx: journal.write(), done, failed)
 
     def _tell_failure(self, error: BaseException, trace: str) -> None:
-        if isinstance(error, WorkspaceError):
-            sentence = f"{error} It is in memory only; save the mask before you close the window."
-            self._notices.message.emit(Message(sentence, is_error=True))
-        else:
+        # Once, not at each step; it is tried again at each.
+        is_known = isinstance(error, WorkspaceError)
+        if not is_known and self._failure is None:
             self._notices.failed("workspace")(error, trace)
+        what = str(error) if is_known else "The work cannot be kept on the disk."
+        self._set_failure(
+            Trouble(f"{what} It is in memory only; save the mask before you close the window.")
+        )
+
+    def _tell_written(self) -> None:
+        if self._failure is not None:
+            self._set_failure(None)
+            self._notices.tell("Your work is kept on disk again.")
+
+    def _set_failure(self, failure: Trouble | None) -> None:
+        """Take a failure, or None, and tell if anything is another than before."""
+        self._failure = failure
+        if self.trouble != self._told:
+            self._told = self.trouble
+            self.trouble_changed.emit(self._told)
 
     def _close_left(self) -> None:
         """Write and close the files of scans that are not open any more; on the worker."""

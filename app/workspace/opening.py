@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from app.core.errors import AppError
 from app.core.tasks import JobContext
 from app.core.volume import Volume
+from app.io.reader import scan
 from app.workspace.codec import DamagedError, WorkspaceError
 from app.workspace.recovery import another_path, image_digest, make_folder
 from app.workspace.schema import SUFFIX, LockedError, UnwritableError, log_path
@@ -20,6 +22,8 @@ logger = logging.getLogger(__name__)
 Window = tuple[float, float]
 ReadImage = Callable[[Path, str, JobContext], tuple[Volume, Window]]
 
+# So many files and folders near a workspace are looked at in search of its image.
+_MAX_NEAR = 100
 # A file that another window writes is copied anew if it changed meanwhile.
 _COPY_ATTEMPTS = 3
 
@@ -60,9 +64,17 @@ def open_or_copy(path: Path, folder: Path) -> tuple[Store, bool]:
 
 
 def read_its_image(
-    path: Path, image: ImageRef, places: Iterable[Path], read: ReadImage, ctx: JobContext
+    path: Path,
+    image: ImageRef,
+    places: Iterable[Path],
+    read: ReadImage,
+    ctx: JobContext,
+    others: Iterable[Path] = (),
 ) -> tuple[Path, Volume, Window] | None:
     """Return where a workspace's image is, with volume and window; None if it is in no place.
+
+    It is known by its hash. ``others`` are tried where none of the ``places`` has it; what cannot
+    be read there is passed over.
 
     Raises
     ------
@@ -77,6 +89,14 @@ def read_its_image(
         if image_digest(volume) == image.digest:
             return place, volume, window
         another = place
+    for other in others:
+        try:
+            volume, window = read(other, image.series_uid, ctx)
+        except AppError as error:
+            logger.info("Not the image of a workspace: %s", type(error).__name__)
+            continue
+        if image_digest(volume) == image.digest:
+            return other, volume, window
     if another is not None:
         raise other_image(path, another.name)
     return None
@@ -98,6 +118,30 @@ def image_places(
         places += [path.parent / stored, path.parent / stored.name]
     places += [p for p in recent if p.name == stored.name]
     return tuple(dict.fromkeys(places))
+
+
+def images_near(
+    path: Path, image: ImageRef, recent: Iterable[Path], ctx: JobContext
+) -> Iterator[Path]:
+    """Yield what lies beside a workspace, or was opened lately, and has the size of its image.
+
+    Only headers are read here. An image that was renamed is found by this.
+    """
+    try:
+        beside = sorted(path.parent.iterdir())
+    except OSError:
+        beside = []
+    for place in list(dict.fromkeys([*beside, *recent]))[:_MAX_NEAR]:
+        ctx.check()
+        if place.name.endswith(SUFFIX):
+            continue
+        try:
+            found = scan(place, ctx=ctx)
+        except AppError:
+            continue
+        # A file counts its axes in its own order.
+        if any(sorted(info.size_xyz) == sorted(image.shape_zyx) for info in found):
+            yield place
 
 
 def travelling_path(image_path: str, workspace: Path) -> str:

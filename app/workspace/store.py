@@ -29,7 +29,14 @@ from app.workspace.codec import (
     encode_state,
     encode_step,
 )
-from app.workspace.schema import LockedError, connect, damage_sentence, log_path, plain
+from app.workspace.schema import (
+    LockedError,
+    UnwritableError,
+    connect,
+    damage_sentence,
+    log_path,
+    plain,
+)
 
 T = TypeVar("T")
 
@@ -194,6 +201,12 @@ class Store:
         WorkspaceError
             The disk is full, the drive is gone, ...
         """
+        if not self.path.exists():
+            # Some systems let a file be written that has no name any more.
+            raise UnwritableError(
+                f"The work cannot be kept in “{self.path.name}”: it was moved or deleted, or its "
+                "drive was removed."
+            )
         with self._transaction():
             if entry.steps:
                 # What was undone before a new step is gone.

@@ -9,6 +9,7 @@ import logging
 import math
 import pickle
 import re
+import struct
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
@@ -213,6 +214,7 @@ def _read_pickle(path: Path) -> object:
         AttributeError,
         TypeError,
         AssertionError,
+        struct.error,
         zipfile.BadZipFile,
     ) as error:
         logger.info("Weights: %s", error)

@@ -22,6 +22,7 @@ from xml.sax.saxutils import escape
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Functions outside classes get the window's own `tr`.
 _WINDOW = "MainWindow"
+_PRIVACY_TEXTS = ("_IDENTIFYING", "_FOLDER")
 _TOOL_TEXTS = ("title", "hint")
 
 
@@ -42,6 +43,7 @@ def texts(repository: Path = REPOSITORY) -> list[Text]:
         found += _of_module(path, path.relative_to(repository).as_posix())
     for path in sorted((repository / "app" / "tools").glob("*.py")):
         found += _of_tools(path, path.relative_to(repository).as_posix())
+    found += _of_privacy(repository / "app" / "privacy.py", "app/privacy.py")
     windows = repository / "resources" / "windows.json"
     for presets in json.loads(windows.read_text(encoding="utf-8")).values():
         if isinstance(presets, list):
@@ -71,6 +73,16 @@ def template(found: list[Text]) -> str:
             ]
         lines.append("</context>")
     return "\n".join([*lines, "</TS>", ""])
+
+
+def _of_privacy(path: Path, name: str) -> Iterator[Text]:
+    """Yield what a file may tell about the patient, in words."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in _PRIVACY_TEXTS:
+            values = node.value.values if isinstance(node.value, ast.Dict) else [node.value]
+            for value in values:
+                if isinstance(value, ast.Constant):
+                    yield Text("privacy", str(value.value), name, value.lineno)
 
 
 def _of_module(path: Path, name: str) -> Iterator[Text]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -96,6 +97,16 @@ def test_convert_opens_a_compressed_dicom_series(run, shared_data, tmp_path):
     assert list(sitk.ReadImage(str(out)).GetSize()) == info["size"]
 
 
+def test_what_hardly_fits_into_memory_is_told_and_tried(run, scan, tmp_path, monkeypatch):
+    monkeypatch.setattr("app.memory.free_bytes", lambda: 1000)
+    done = run("convert", scan, tmp_path / "b.nrrd")
+    assert done.code == 0
+    assert "of memory to be worked on" in done.err
+    monkeypatch.undo()
+    done = run("convert", scan, tmp_path / "c.nrrd")
+    assert done.err == ""
+
+
 def test_uneven_slices_can_be_resampled_if_that_is_asked_for(run, shared_data, tmp_path):
     uneven, out = shared_data / "dicom" / "ct_ge_tilt_uneven", tmp_path / "ct.nii.gz"
     assert run("info", uneven, "--json").json["series"][0]["can_resample"]
@@ -103,4 +114,14 @@ def test_uneven_slices_can_be_resampled_if_that_is_asked_for(run, shared_data, t
     done = run("convert", uneven, out, "--resample")
     assert done.code == 0
     assert "resampled" in done.err.lower()
-    assert sitk.ReadImage(str(out)).GetSpacing()[2] > 0
+    made = sitk.ReadImage(str(out))
+    assert made.GetSpacing()[2] == pytest.approx(4.0, abs=0.01)
+    # Whoever gets the file is told, too.
+    sentence = "Resampled to a regular grid, slices 4.00 mm apart; not scanned like this."
+    assert made.GetMetaData("descrip").startswith(sentence)
+    assert sentence in nibabel.load(out).header["descrip"].item().decode()
+    for name in ("ct.nrrd", "ct.mha"):
+        assert run("convert", uneven, tmp_path / name, "--resample").code == 0
+        notes = sitk.ReadImage(str(tmp_path / name)).GetMetaData("ITK_FileNotes")
+        assert notes.startswith(sentence)
+        assert "18.5 degrees" in notes

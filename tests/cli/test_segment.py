@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 
 from app.core.errors import ExportError
 from tests.cli.conftest import bright_scan, refused, write_image
+from tests.io.files import dicom_slice, write_dicom
+from tests.test_privacy import SECRETS
 
 pytestmark = pytest.mark.usefixtures("bright_model")
 
@@ -239,6 +242,61 @@ def test_cancelling_is_told_and_leaves_nothing(
 
 def test_dicom_is_written_for_dicom_only(run, scan, prompts, tmp_path):
     refused(run("segment", scan, "--prompts", prompts, "--out", tmp_path / "m.dcm"), 5, "m.dcm")
+
+
+@pytest.fixture
+def series(tmp_path):
+    """Return the folder of a scan of somebody, and prompts for it."""
+    ids = {"StudyInstanceUID": "1.2.3.4", "FrameOfReferenceUID": "1.2.3.5"}
+    pixels = np.zeros((8, 10), "<u2")
+    pixels[2:6, 2:7] = 2000
+    slices = [dicom_slice(k, PixelData=pixels.tobytes(), **SECRETS, **ids) for k in range(4)]
+    box = {"label": "a", "kind": "box", "start_ijk": [1, 1, 1], "stop_ijk": [8, 7, 2]}
+    (tmp_path / "p.json").write_text(json.dumps({"version": 1, "prompts": [box]}))
+    return write_dicom(tmp_path / "series", slices)
+
+
+def test_what_a_dicom_object_tells_is_said_and_can_be_left_out(run, series, tmp_path):
+    words = ("segment", series, "--prompts", tmp_path / "p.json", "--out")
+    plain = run(*words, tmp_path / "plain.dcm", "--json")
+    assert plain.code == 0, plain
+    (sentence,) = [w for w in plain.json["warnings"] if "plain.dcm" in w]
+    assert "tells the patient's name, the patient's id" in sentence
+    assert sentence in plain.err
+    assert pydicom.dcmread(tmp_path / "plain.dcm").PatientName == SECRETS["PatientName"]
+
+    clean = run(*words, tmp_path / "clean.dcm", "--privacy", "anonymous")
+    assert clean.code == 0, clean
+    assert "keeps the ids (UIDs)" in clean.err
+    made = pydicom.dcmread(tmp_path / "clean.dcm")
+    assert (made.PatientName, made.StudyInstanceUID) == ("", "1.2.3.4")
+
+    no = run(*words, tmp_path / "no.dcm", "--privacy", "refuse")
+    refused(no, 5, "no.dcm", "the patient's name")
+    assert not list(tmp_path.glob("no.*"))
+    # A label map tells nothing, unless its name does.
+    assert "tells" not in run(*words, tmp_path / "m.nii.gz", "--privacy", "refuse").err
+    named = run(*words, tmp_path / "Wintergruen.nii.gz", "--privacy", "anonymous")
+    refused(named, 5, "the name of the file")
+    assert not list(tmp_path.glob("Winter*"))
+
+
+def test_a_mask_on_a_resampled_grid_says_so(run, tmp_path):
+    pixels = np.zeros((8, 10), "<u2")
+    pixels[2:6, 2:7] = 2000
+    tilted = [dicom_slice(k, ImagePositionPatient=[0, k, 2.5 * k], PixelData=pixels.tobytes())
+              for k in range(4)]  # fmt: skip
+    series, out = write_dicom(tmp_path / "s", tilted), tmp_path / "mask.nii.gz"
+    box = {"label": "a", "kind": "box", "start_ijk": [1, 1, 1], "stop_ijk": [8, 9, 2]}
+    (tmp_path / "p.json").write_text(json.dumps({"version": 1, "prompts": [box]}))
+    words = ("segment", series, "--prompts", tmp_path / "p.json", "--out", out, "--json")
+    refused(run(*words), 3, "tilted")
+    done = run(*words, "--resample")
+    assert done.code == 0, done
+    assert any("Resampled to a regular grid" in w for w in done.json["warnings"])
+    assert "Resampled" in sitk.ReadImage(str(out)).GetMetaData("descrip")
+    sidecar = json.loads((tmp_path / "mask.labels.json").read_text("utf-8"))
+    assert "tilted" in " ".join(sidecar["notes"])
 
 
 def test_a_two_dimensional_file_is_one_slice(run, tmp_path):

@@ -14,6 +14,7 @@ from app.core.labels import LabelInfo, LabelMap, LabelTable
 from app.core.tasks import NullContext
 from app.core.volume import Volume
 from app.exporters import EXPORTERS
+from app.exporting import exporter_for
 from app.io.dicom_seg import read_seg
 from app.io.reader import read_labels, read_volume
 from tests.io.files import dicom_slice, write_dicom
@@ -93,6 +94,18 @@ def test_enhanced_source(tmp_path: Path, shared_data: Path):
     volume = read_volume(shared_data / "dicom" / "mr_enhanced_siemens_xa" / "6_2.dcm")
     snapshot = snapshot_of(volume)
     path = export(snapshot, tmp_path / "seg.dcm")
+    assert np.array_equal(read_labels(path, volume.geometry) > 0, snapshot.labelmap.voxels > 0)
+
+
+@pytest.mark.parametrize("suffix", [".dcm", ".rtstruct.dcm"])
+def test_a_scan_whose_patient_was_taken_out_can_be_referred_to(tmp_path: Path, suffix):
+    slices = [dicom_slice(k, **STUDY) for k in range(5)]
+    for one in slices:
+        for name in ("PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyID"):
+            delattr(one, name)
+    volume = read_volume(write_dicom(tmp_path / "s", slices))
+    snapshot, path = snapshot_of(volume), tmp_path / f"mask{suffix}"
+    exporter_for(path).export(snapshot, path, NullContext())
     assert np.array_equal(read_labels(path, volume.geometry) > 0, snapshot.labelmap.voxels > 0)
 
 

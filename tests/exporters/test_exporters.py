@@ -90,6 +90,20 @@ def test_label_maps_lie_on_the_source_for_simpleitk_and_nibabel(tmp_path, orient
     assert np.array_equal(np.asarray(nibabel.load(path).dataobj).transpose(2, 1, 0), expected)
 
 
+@pytest.mark.parametrize("suffix", [".nii", ".nrrd", ".mha"])
+@pytest.mark.parametrize("orientation", ["LPS", "RAI", "ASL"])
+def test_simpleitk_finds_every_voxel_where_it_belongs(tmp_path: Path, suffix: str, orientation):
+    volume = torso_like(source_orientation=orientation)
+    labels = asymmetric_labels(volume)
+    path = tmp_path / f"mask{suffix}"
+    export(snapshot_of(volume, labels), path)
+    image = sitk.ReadImage(str(path))
+    for index in [*np.argwhere(labels)[:: max(1, (labels > 0).sum() // 20)], (1, 0, 0)]:
+        point = volume.geometry.index_to_lps(tuple(int(i) for i in index))
+        found = image[image.TransformPhysicalPointToIndex(point.tolist())]
+        assert found == labels[tuple(index)]
+
+
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".mha"])
 def test_every_format_reads_back(tmp_path: Path, suffix: str):
     volume = torso_like(source_orientation="ASL")

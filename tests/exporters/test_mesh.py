@@ -70,6 +70,28 @@ def test_obj(tmp_path: Path, snapshot: Snapshot):
     assert [line[1] for line in lines if line[0] == "o"] == ["left_lung", "Label_9"]
 
 
+@pytest.mark.parametrize(
+    ("suffix", "module", "reader"),
+    [
+        (".stl", "vtkIOGeometry", "vtkSTLReader"),
+        (".ply", "vtkIOPLY", "vtkPLYReader"),
+        (".obj", "vtkIOGeometry", "vtkOBJReader"),
+    ],
+)
+def test_vtk_reads_every_surface_where_it_lies(tmp_path, snapshot, suffix, module, reader):
+    export(snapshot, tmp_path / f"a{suffix}")
+    source = getattr(pytest.importorskip(f"vtkmodules.{module}"), reader)()
+    source.SetFileName(str(tmp_path / f"a{suffix}"))
+    source.Update()
+    surface = source.GetOutput()
+    corners = expected(snapshot)
+    assert surface.GetNumberOfCells() == len(corners)
+    low, high = corners.min((0, 1)), corners.max((0, 1))
+    bounds = np.array(surface.GetBounds()).reshape(3, 2)
+    np.testing.assert_allclose(bounds[:, 0], low, atol=1e-3)
+    np.testing.assert_allclose(bounds[:, 1], high, atol=1e-3)
+
+
 def test_nothing_to_export(tmp_path: Path):
     volume = torso_like()
     with pytest.raises(ExportError, match="no voxel has a label"):

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pydicom
 import pytest
 import SimpleITK as sitk
 from pydicom.uid import (
+    HEVCMP51,
+    JPEG2000MC,
+    MPEG4HP41,
     DeflatedExplicitVRLittleEndian,
     EnhancedMRImageStorage,
     ExplicitVRBigEndian,
+    HTJ2KLossless,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
     JPEGLSLossless,
+    JPEGLSNearLossless,
     RLELossless,
     RTStructureSetStorage,
     UltrasoundMultiFrameImageStorage,
@@ -131,6 +139,44 @@ def test_jpeg(tmp_path: Path, compressor: str):
     assert np.array_equal(read_volume(folder).voxels[1], stored_pixels(1) - 1024)
 
 
+def test_lossy_frames_are_read_as_they_were_packed(tmp_path: Path):
+    smooth = (np.add.outer(np.arange(64), np.arange(48)) * 2).astype(np.uint8)
+    more = {"Rows": 64, "Columns": 48, "BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
+    packed = io.BytesIO()
+    PIL.Image.fromarray(smooth).save(packed, "JPEG", quality=95)
+    baseline = dicom_slice(0, PixelData=smooth.tobytes(), **more)
+    baseline.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    baseline.PixelData = pydicom.encaps.encapsulate([packed.getvalue()])
+    baseline["PixelData"].is_undefined_length = True
+    near = dicom_slice(0, PixelData=smooth.tobytes(), **more)
+    near.compress(JPEGLSNearLossless, jls_error=2, generate_instance_uid=False)
+    for name, dataset, error in (("baseline", baseline, 4), ("near", near, 2)):
+        voxels = read_volume(write_dicom(tmp_path / name, [dataset])).voxels[0] + 1024
+        assert np.abs(voxels.astype(int) - smooth).max() <= error
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [HTJ2KLossless, MPEG4HP41, HEVCMP51, JPEG2000MC, "1.2.840.10008.1.2.1.98", "1.2.3.4.5"],
+)
+def test_pixels_that_cannot_be_unpacked_are_named(tmp_path: Path, syntax):
+    dataset = dicom_slice(0)
+    dataset.PixelData = pydicom.encaps.encapsulate([bytes(100)])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = syntax
+    folder = tmp_path / "s"
+    folder.mkdir()
+    pydicom.dcmwrite(
+        folder / "a", dataset, implicit_vr=False, little_endian=True, enforce_file_format=True
+    )
+    text = refusal(folder)
+    assert "which cannot be opened. Export the series again uncompressed" in text
+    (info,) = scan(folder)
+    assert (info.is_openable, info.reason) == (False, text)
+    name = pydicom.uid.UID(syntax).name
+    assert name in text
+
+
 @pytest.mark.parametrize("compressor", ["JPEG", "JPEG2000"])
 def test_compressed_frames_of_another_size_are_refused_before_decoding(tmp_path, compressor):
     dataset = compressed(dicom_slice(0), compressor, tmp_path)
@@ -159,6 +205,27 @@ def test_slopes_of_each_slice(tmp_path: Path):
     volume = read_volume(write_dicom(tmp_path / "s", datasets))
     assert volume.voxels.dtype == np.float32
     assert np.allclose(volume.voxels[2], stored_pixels(2) * 2.5 + 1)
+
+
+def test_mr_is_rescaled_where_it_says_so_and_kept_as_stored_where_not(tmp_path: Path):
+    plain = {"Modality": "MR", "RescaleSlope": None, "RescaleIntercept": None}
+    volume = read_volume(write_dicom(tmp_path / "s", [dicom_slice(k, **plain) for k in range(3)]))
+    assert np.array_equal(volume.voxels[1], stored_pixels(1))
+    scaled = {"Modality": "MR", "RescaleSlope": 2, "RescaleIntercept": 5}
+    volume = read_volume(write_dicom(tmp_path / "t", [dicom_slice(k, **scaled) for k in range(3)]))
+    assert np.array_equal(volume.voxels[1], stored_pixels(1) * 2 + 5)
+
+
+def test_enhanced_frames_are_rescaled_by_their_own_groups(tmp_path: Path):
+    dataset = enhanced()
+    for k, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        rescale = pydicom.Dataset()
+        rescale.RescaleSlope, rescale.RescaleIntercept = k + 1, -10
+        frame.PixelValueTransformationSequence = [rescale]
+    folder = write_dicom(tmp_path / "s", [dataset])
+    axial = read_volume(folder, series_uid=scan(folder)[1].uid)
+    for z, k in enumerate((1, 3, 5)):
+        assert np.array_equal(axial.voxels[z], stored_pixels(k) * (k + 1) - 10)
 
 
 def test_a_single_file_and_a_file_without_preamble(tmp_path: Path):

@@ -9,7 +9,7 @@ import pytest
 
 from app.core.geometry import Geometry
 from app.core.volume import Volume
-from models.cache import EmbeddingCache, EmbeddingKey, slice_digest
+from models.cache import BoundedMemory, EmbeddingCache, EmbeddingKey, slice_digest
 
 KEY = EmbeddingKey("volume-1", "slice", "model", "v1")
 
@@ -126,3 +126,12 @@ def test_slice_digest_sees_one_changed_voxel_and_the_dtype():
     assert slice_digest(plain, 0, 1) != slice_digest(other, 0, 1)
     assert slice_digest(plain, 0, 0) == slice_digest(other, 0, 0)
     assert slice_digest(plain, 0, 0) != slice_digest(wide, 0, 0)
+
+
+def test_a_value_that_is_replaced_counts_once():
+    memory: BoundedMemory[str, bytes] = BoundedMemory(100, len)
+    memory.keep("old", bytes(10))
+    for n in range(20):
+        memory.keep("same", bytes(n))
+    assert memory.nbytes == 10 + 19
+    assert "old" in memory

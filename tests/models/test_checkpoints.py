@@ -218,6 +218,13 @@ def test_a_file_in_the_old_form_with_a_wrong_byte_is_refused(tmp_path):
         load_network(path)
 
 
+def test_a_file_in_the_old_form_that_ends_within_a_length_is_refused(tmp_path):
+    path = tmp_path / "a.pth"
+    path.write_bytes(b"\x80\x02X\x01\x00")  # a text, of whose four bytes of length two are there
+    with pytest.raises(WeightsError, match="damaged, cut short or no checkpoint"):
+        read_state(path)
+
+
 def test_a_file_saved_on_a_gpu_is_read_without_one(tmp_path, monkeypatch):
     network = vnet_paper(1, 2, width=2)
     path = tmp_path / "gpu.pth"

@@ -9,9 +9,12 @@ from PySide6.QtGui import QDropEvent
 from PySide6.QtTest import QTest
 
 from app.core.commands import EditVoxels, SetLabels
+from app.core.document import Document
 from app.core.geometry import Region
+from app.core.labels import LabelInfo, LabelTable
 from app.label_presets import label_presets
 from app.ui.label_table import NAME
+from tests.phantoms import torso_like
 from tests.ui.test_main_window import Bench
 
 
@@ -50,6 +53,15 @@ def test_a_preset_is_searched_reordered_and_undone(bench):
     panel.search.clear()
     document.undo()
     assert names(bench) == ["organ", "lesion"]
+
+
+def test_another_scan_with_fewer_labels_is_opened_while_the_last_label_is_in_hand(bench):
+    bench.session.set_active_label(2)
+    volume = torso_like()
+    table = LabelTable((LabelInfo(7, "kidney", (1, 2, 3)),))
+    bench.session.set_document(Document(volume, label_table=table), (0.0, 1.0))
+    assert shown(bench) == ["kidney"]
+    assert bench.session.view_state.active_label == 7
 
 
 def test_a_row_is_moved_by_dragging_and_by_keys(bench, monkeypatch):

@@ -17,6 +17,7 @@ from app.core.geometry import Geometry
 from app.core.labels import LabelTable
 from app.core.tasks import NullContext
 from app.core.volume import Modality, Volume
+from app.io.prompts_file import read_prompts
 from app.io.writer import write_voxels
 from app.session import SeriesInfo, Session
 from app.settings import Settings, user_models_dir
@@ -224,6 +225,27 @@ def test_saving_writes_the_mask_and_forgets_that_it_was_changed(bench, tmp_path,
     assert not document.is_modified
     saved = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "mask.nii.gz")))
     assert saved.sum() == 14 * 16
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [("a.stl", b"maskwright"), ("a.ply", b"ply"), ("a.obj", b"# maskwright"),
+     ("a.label.txt", b"# value"), ("a.prompts.json", b"{")],
+)  # fmt: skip
+def test_surfaces_names_and_prompts_are_exported_and_are_no_saved_mask(
+    bench, tmp_path, monkeypatch, name, start
+):
+    document = bench.open()
+    bench.drag(0, (10.0, 10.0, 13.0), (10.0, 28.0, 33.0))
+    bench.runner.run_all()
+    monkeypatch.setattr(dialogs, "ask_export", lambda parent, path: tmp_path / name)
+    bench.window.actions_table["export"].trigger()
+    bench.files.run_all()
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_bytes().startswith(start)
+    assert document.is_modified
+    if name.endswith(".json"):
+        assert read_prompts(tmp_path / name, document.volume).prompts
 
 
 @pytest.mark.parametrize(

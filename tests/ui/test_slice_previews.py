@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from app.core.volume import take_slice
+from app.ui.slice_image import find_outlines
 from app.ui.slice_previews import SlicePreviews
 
 SHAPE = (5, 6, 7)
@@ -39,3 +40,7 @@ def test_another_axis_or_label_starts_afresh():
     assert previews.clear()
     assert not previews.clear()
     assert previews.on_plane(1, 2, SHAPE) is None
+
+
+def test_a_mask_without_a_voxel_has_no_outline():
+    assert list(find_outlines(np.zeros((4, 5), np.uint8), np.array([False, True]))) == []

@@ -185,6 +185,7 @@ def test_everything_that_is_asked_for_is_extracted(marked):
     foreign = ("Q", "GraphicsScene", "ViewBox")  # of Qt and pyqtgraph
     ours = {source for context, source in marks.asked if not context.startswith(foreign)}
     assert len(ours) > 100
+    assert ("privacy", "the patient's name") in {(t.context, t.source) for t in texts()}
     assert not ours - extracted, "\n".join(sorted(ours - extracted))
 
 

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from app.core.commands import EditVoxels
 from app.core.document import Document
 from app.core.geometry import Region
-from app.session import ImageWanted, Offer, Session
+from app.session import ImageWanted, Offer, Session, Trouble
 from app.settings import Settings, user_data_dir
 from models.engine import InferenceEngine
 from tests.fake_model import bright_models
@@ -37,6 +37,8 @@ class Bench:
         self.offers: list[Offer | None] = []
         self.wanted: list[ImageWanted] = []
         self.session.message.connect(lambda message: self.said.append(message.text))
+        self.troubles: list[Trouble | None] = []
+        self.session.keeper.trouble_changed.connect(self.troubles.append)
         self.session.keeper.offered.connect(self.offers.append)
         self.session.keeper.image_wanted.connect(self.wanted.append)
 

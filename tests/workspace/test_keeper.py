@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sqlite3
 import uuid
 
+import numpy as np
 import pytest
 
+from app.core.commands import EditVoxels
+from app.core.geometry import Region
 from app.session import ImageWanted
+from app.settings import user_data_dir
 from app.workspace import schema
 from app.workspace.codec import WorkspaceError
 from app.workspace.recovery import peek
 from app.workspace.schema import log_path
+from tests.io.files import dicom_slice, write_dicom
+from tests.test_privacy import SECRETS
 from tests.workspace.bench import Bench, automatic, state, worked_on, write_image
 
 pytestmark = pytest.mark.usefixtures("bright_model")
@@ -283,10 +290,14 @@ def test_a_full_disk_is_told_once_and_loses_nothing(image, monkeypatch):
     for z in (1, 2, 3):
         bench.paint(z)
         bench.run()
-    assert sum("disk is full" in sentence for sentence in bench.said) == 1
+    (trouble,) = bench.troubles
+    assert "disk is full" in trouble.sentence
+    assert not trouble.is_read_only
+    assert not bench.session.keeper.is_kept
     monkeypatch.setattr(store, "append", append)
     bench.paint(4)
     bench.run()
+    assert bench.troubles[1:] == [None]
     assert any("kept on disk again" in sentence for sentence in bench.said)
     before = state(bench.document)
     bench.crash()
@@ -295,6 +306,103 @@ def test_a_full_disk_is_told_once_and_loses_nothing(image, monkeypatch):
     again.session.go_on()
     again.run()
     assert state(again.document) == before
+
+
+def test_a_drive_that_was_removed_is_told_until_it_is_back(image, tmp_path):
+    bench = worked_on(image)
+    drive = tmp_path / "drive"
+    drive.mkdir()
+    bench.session.save_workspace(drive / "case.maskwright")
+    bench.run()
+    away = drive.rename(tmp_path / "away")
+    for z in (1, 2):
+        bench.paint(z)
+        bench.run()
+    (trouble,) = bench.troubles
+    assert "“case.maskwright”: it was moved or deleted, or its drive was removed" in (
+        trouble.sentence
+    )
+    assert "in memory only" in trouble.sentence
+    away.rename(drive)
+    answers: list[bool] = []
+    bench.session.keeper.settle(answers.append)
+    bench.run()
+    assert answers == [True]
+    assert bench.troubles[1:] == [None]
+    before = state(bench.document)
+    bench.crash()
+    again = Bench(bench.settings)
+    again.open(drive / "case.maskwright")
+    assert state(again.document)[:6] == before[:6]
+
+
+def test_a_workspace_that_was_deleted_goes_on_where_it_is_saved_next(image, tmp_path):
+    bench = worked_on(image)
+    own = tmp_path / "case.maskwright"
+    bench.session.save_workspace(own)
+    bench.run()
+    own.unlink()
+    bench.paint(7)
+    bench.run()
+    assert bench.session.keeper.trouble is not None
+    other = tmp_path / "other.maskwright"
+    bench.session.save_workspace(other)
+    bench.run()
+    assert bench.session.keeper.trouble is None
+    before = state(bench.document)
+    bench.end()
+    again = Bench(bench.settings)
+    again.open(other)
+    assert state(again.document)[:6] == before[:6]
+
+
+def test_a_folder_that_cannot_be_made_is_told_until_it_can(image):
+    folder = user_data_dir() / "workspaces"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.write_text("in the way")
+    bench = Bench()
+    bench.open(image)
+    bench.paint(1)
+    bench.run()
+    (trouble,) = bench.troubles
+    assert "cannot be made" in trouble.sentence
+    assert bench.document.undo_labels == ("Paint 1",)
+    folder.unlink()
+    bench.paint(2)
+    bench.run()
+    assert bench.troubles[1:] == [None]
+    assert peek_steps(bench) == 2
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="an administrator may write anywhere"
+)
+def test_a_workspace_in_a_folder_that_may_not_be_written_opens_read_only(image, tmp_path):
+    bench = worked_on(image)
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    bench.session.save_workspace(folder / "case.maskwright")
+    bench.run()
+    before = state(bench.document)
+    bench.end()
+    (folder / "case.maskwright").chmod(0o400)
+    folder.chmod(0o500)
+    try:
+        again = Bench(bench.settings)
+        again.open(folder / "case.maskwright")
+        assert state(again.document)[:6] == before[:6]
+        assert again.session.keeper.trouble.is_read_only
+        again.paint(7)
+        again.run()
+        assert again.session.keeper.is_kept
+        again.end()
+    finally:
+        folder.chmod(0o700)
+
+
+def peek_steps(bench: Bench) -> int:
+    bench.crash()
+    return peek(automatic()[0]).n_steps
 
 
 def test_a_damaged_workspace_is_named_and_kept(image):
@@ -388,7 +496,7 @@ def test_an_image_that_moved_is_asked_for_and_another_one_refused(image, tmp_pat
     before = state(bench.document)
     bench.end()
     own = own.with_suffix(".maskwright")
-    moved = image.rename(tmp_path / "scans" / "renamed.nii.gz")
+    moved = image.rename(tmp_path / "scans" / "renamed.nii.gz")  # not beside the workspace
     other = tmp_path / "scans" / "other.nii.gz"
     write_image(other, 4)
     again = Bench()
@@ -403,6 +511,62 @@ def test_an_image_that_moved_is_asked_for_and_another_one_refused(image, tmp_pat
     again.session.open_workspace(own, moved)
     again.run()
     assert state(again.document) == before
+
+
+def test_an_image_that_was_renamed_is_found_by_its_hash(image, tmp_path):
+    bench = worked_on(image)
+    folder = tmp_path / "case"
+    folder.mkdir()
+    bench.session.save_workspace(folder / "case.maskwright")
+    bench.run()
+    before = state(bench.document)
+    bench.end()
+    # Another scan of the same size, one of another, what is no scan, and a scan of the old name.
+    write_image(folder / "a.nii.gz", 4)
+    write_image(folder / image.name, 5)
+    (folder / "b.nii.gz").write_bytes(b"no scan")
+    renamed = image.rename(folder / "z.nii.gz")
+    again = Bench()
+    again.open(folder / "case.maskwright")
+    assert again.session.source_path == renamed
+    assert state(again.document) == before
+    again.end()
+    renamed.unlink()
+    last = Bench()
+    last.session.open(folder / "case.maskwright")
+    last.run()
+    assert last.session.document is None
+    assert any("another image" in sentence for sentence in last.said)
+
+
+def test_a_workspace_need_not_say_what_its_scan_is_called(tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    scan = write_dicom(folder / "Wintergruen", [dicom_slice(k, **SECRETS) for k in range(4)])
+    bench = Bench()
+    bench.open(scan)
+    region = Region((1, 2, 2), (2, 6, 7))
+    block = np.ones(region.shape_zyx, np.uint8)
+    bench.document.do(EditVoxels("Paint", region, block))
+    bench.run()
+    questions = []
+    bench.session.save_questioned.connect(questions.append)
+    bench.session.save_workspace(folder / "case.maskwright")
+    bench.run()
+    (question,) = questions
+    assert [d.what for d in question.told] == ["the patient's name"]
+    assert not (folder / "case.maskwright").exists()
+    question.leave_out()
+    bench.run()
+    before = state(bench.document)
+    bench.end()
+    content = (folder / "case.maskwright").read_bytes().lower()
+    assert b"wintergruen" not in content
+    assert str(tmp_path).lower().encode() not in content
+    again = Bench()
+    again.open(folder / "case.maskwright")
+    assert again.session.source_path == scan
+    assert state(again.document)[:6] == before[:6]
 
 
 def test_a_workspace_elsewhere_finds_its_image_among_the_recent_ones(image, tmp_path):
@@ -442,9 +606,17 @@ def test_a_workspace_that_another_window_holds_opens_as_a_copy(image, tmp_path):
     second = Bench()
     second.open(own)
     assert state(second.document)[:6] == before[:6]
-    assert any("copy" in sentence for sentence in second.said)
+    (trouble,) = second.troubles
+    assert trouble.is_read_only
+    assert "“case.maskwright” is open in another window" in trouble.sentence
+    content = own.read_bytes()
     second.paint(7)
     second.run()
+    assert second.session.keeper.trouble is trouble
+    assert own.read_bytes() == content
+    second.session.save_workspace(image.parent / "mine.maskwright")
+    second.run()
+    assert second.session.keeper.trouble is None
     second.end()
     assert state(first.document) == before
     first.end()

@@ -231,8 +231,6 @@ def test_a_migration_that_fails_changes_nothing(tmp_path, monkeypatch):
 
 def test_a_full_disk_leaves_the_file_as_it_was(tmp_path):
     document, keeper = new_document(), keeper_in(tmp_path)
-    said = []
-    keeper._notices.message.connect(lambda message: said.append(message.text))
     keeper.keep(document, image_of(document))
     rng = np.random.default_rng(0)
 
@@ -247,7 +245,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path):
     (n_pages,) = database.execute("PRAGMA page_count").fetchone()
     database.execute(f"PRAGMA max_page_count={n_pages}")
     paint("second")
-    assert "the disk is full" in said[-1]
+    assert "the disk is full" in keeper.trouble.sentence
     path = automatic_path(tmp_path, image_digest(document.volume))
     copy = tmp_path / "copy.maskwright"
     copy.write_bytes(path.read_bytes())
@@ -265,14 +263,14 @@ def test_a_disk_that_is_full_from_the_start_leaves_no_stub(tmp_path, monkeypatch
 
     monkeypatch.setattr(schema, "_migrate", refuse)
     document, keeper = new_document(), keeper_in(tmp_path)
-    said = []
-    keeper._notices.message.connect(lambda message: said.append(message.text))
+    troubles = []
+    keeper.trouble_changed.connect(troubles.append)
     keeper.keep(document, image_of(document))
     rng = random.Random(0)
     for _ in range(5):
         edit(document, rng)
-    assert len(said) == 1
-    assert "the disk is full" in said[0]
+    (trouble,) = troubles
+    assert "the disk is full" in trouble.sentence
     assert list(tmp_path.iterdir()) == []
     monkeypatch.undo()
     document.do(EditVoxels("Last", Region.whole(SHAPE), np.full(SHAPE, 7, np.uint8)))

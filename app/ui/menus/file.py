@@ -35,6 +35,11 @@ def specs(window: MainWindow) -> list[ActionSpec]:
         if path is not None:
             session.import_mask(path)
 
+    def export() -> None:
+        path = dialogs.ask_export(window, window.suggestion("", ".stl"))
+        if path is not None:
+            session.export(path)
+
     def open_workspace() -> None:
         path = dialogs.ask_workspace(window, session.settings.last_folder)
         if path is not None:
@@ -61,6 +66,15 @@ def specs(window: MainWindow) -> list[ActionSpec]:
         ActionSpec("open_folder", "File", tr("Open &DICOM folder…"), "Ctrl+Shift+O", open_folder),
         ActionSpec("open_sample", "File", tr("Open the sample"), "", window.open_sample),
         ActionSpec("save", "File", tr("&Save mask…"), "Ctrl+S", window.save, is_open),
+        ActionSpec(
+            "export",
+            "File",
+            tr("&Export…"),
+            "",
+            export,
+            is_open,
+            hint=tr("Surfaces (STL, PLY, OBJ), names of labels for ITK-SNAP, or the prompts."),
+        ),
         ActionSpec(
             "import_mask", "File", tr("&Import mask…"), "Ctrl+Shift+I", import_mask, is_open
         ),
