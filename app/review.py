@@ -3,10 +3,12 @@
 Confidence of a slice is the weakest of up to three signs, each from 0 to 1:
 
 score
-    The model's own estimate of its Dice on the slice.
+    The model's own estimate of its Dice on the slice: of its quality head, or, where a volume
+    network and the outline that was drawn from it were averaged, from their mean probability. That
+    one ranks slices far better: `tests/campaigns/confidence.py` measures it.
 agreement
     Dice of two ways to the slice, where there were two: the mask carried forward and backward
-    between key slices, or a volume network's idea and the outline that was drawn from it.
+    between key slices.
 overlap
     Mean Dice of the mask with the same object's masks on the neighbouring slices, divided by what
     is usual for this object (the median over its slices), at most 1. So thick slices, where every
@@ -171,6 +173,20 @@ class Review:
         """Return the axis along which an object's slices lie."""
         prompts = () if self._document is None else self._document.prompts
         return next((p.axis for p in prompts if p.object_id == object_id), 0)
+
+    def cell_at(self, axis: int, index: int, label_id: int) -> Cell | None:
+        """Return what is known of a slice of the latest object of a label that is there."""
+        prompts = () if self._document is None else self._document.prompts
+        objects = (
+            p.object_id for p in reversed(prompts) if (p.axis, p.label_id) == (axis, label_id)
+        )
+        for object_id in dict.fromkeys(objects):
+            cells = self.cells(object_id)
+            # Without gaps: the place of a slice is known.
+            n = index - cells[0].index if cells else -1
+            if 0 <= n < len(cells) and cells[n].confidence is not None:
+                return cells[n]
+        return None
 
     def to_check(self, object_id: int) -> tuple[int, ...]:
         """Return the slices of an object that need a look, the one that most needs it first."""

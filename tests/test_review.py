@@ -86,6 +86,16 @@ def test_a_slice_unlike_its_neighbours_is_doubtful_though_the_model_is_sure():
     assert bench.review.to_check(0)[0] == 8
 
 
+def test_a_corner_tells_what_the_strip_shows(bench):
+    assert bench.review.cell_at(0, 6, label_id=1) == bench.review.cells(0)[2]
+    assert bench.review.cell_at(0, 6, label_id=2) is None
+    assert bench.review.cell_at(1, 6, label_id=1) is None
+    assert bench.review.cell_at(0, 3, label_id=1) is None
+    assert bench.review.cell_at(0, 10, label_id=1) is None
+    bench.paint(6)
+    assert not bench.review.cell_at(0, 6, label_id=1).needs_look
+
+
 def test_the_worst_slice_comes_first_and_the_way_goes_round(bench):
     assert bench.review.to_check(0) == (8, 6)
     assert bench.review.next_to_check(0, (0, 0, 0)) == (0, 8)

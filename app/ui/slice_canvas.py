@@ -70,6 +70,7 @@ class SliceCanvas(pg.GraphicsView):
             session.automatic.preview_changed.connect(self._on_arriving),
             session.pending_changed.connect(lambda _: self.repaint_later()),
             session.scores_changed.connect(lambda _: self.repaint_later()),
+            session.review.changed.connect(lambda _: self.repaint_later()),
             session.measurements.changed.connect(lambda _: self.repaint_later()),
             session.beside.changed.connect(self._on_beside_changed),
         )

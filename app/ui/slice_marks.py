@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from app.core.labels import Colour, LabelTable
@@ -29,22 +27,6 @@ def runs(flags: np.ndarray) -> tuple[tuple[int, int], ...]:
     """
     edges = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0))
     return tuple(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
-
-
-def slice_score(
-    prompts: tuple[Prompt, ...],
-    scores: Mapping[int, Mapping[int, float]],
-    axis: int,
-    index: int,
-    label_id: int,
-) -> float | None:
-    """Return the model's estimate for the latest object of a label on a slice, if it has one."""
-    for prompt in reversed(prompts):
-        if prompt.axis == axis and prompt.label_id == label_id:
-            score = scores.get(prompt.object_id, {}).get(index)
-            if score is not None:
-                return score
-    return None
 
 
 def prompt_ticks(
