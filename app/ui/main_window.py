@@ -49,6 +49,11 @@ from resources import resource_path
 
 # These show their icon alone: the bar has no room for every name.
 HAND_TOOLS = ("brush", "flood_fill", "lasso_fill", "ruler", "angle")
+# What a right click on a label offers.
+LABEL_ACTIONS = (
+    *("label_rename", "label_colour", "label_up", "label_down"),
+    *("label_merge", "label_split", "label_delete"),
+)
 SAMPLE = "samples/torso_ct.nii.gz"
 
 
@@ -65,12 +70,11 @@ class MainWindow(QMainWindow):
         self.stack = QStackedWidget()
         self.stack.addWidget(self.start_page)
         self.stack.addWidget(self.grid)
-        self.message_bar = MessageBar(session)
+        self.message_bar = MessageBar(session, self.stack)
         middle = QWidget()
         column = QVBoxLayout(middle)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addWidget(self.message_bar)
         self.recovery_bar = RecoveryBar(session)
         column.addWidget(self.recovery_bar)
         self.silence_bar = SilenceBar()
@@ -101,6 +105,7 @@ class MainWindow(QMainWindow):
         self.setStatusBar(self.status)
         self.windows = json.loads(resource_path("windows.json").read_text(encoding="utf-8"))
         self.actions_table = ActionTable(session, self, action_specs(self))
+        self.label_panel.offer([self.actions_table[name] for name in LABEL_ACTIONS])
         self._fill_menus()
         self._fill_tool_bar()
         self._leave_document = lambda: None

@@ -284,6 +284,20 @@ def test_messages_errors_stay_and_notes_do_not_push_them_away(bench):
     assert not bar.isVisible()
 
 
+def test_a_message_does_not_move_the_pictures(bench):
+    from app.session import Message
+
+    bench.open()
+    view, bar = bench.view(0), bench.window.message_bar
+    before = view.mapTo(bench.window, view.rect().center())
+    bench.session.message.emit(Message("The model is unsure here. " * 20))
+    bench.qtbot.waitUntil(bar.isVisible)
+    assert bar.isVisible()
+    assert view.mapTo(bench.window, view.rect().center()) == before
+    assert bench.window.stack.rect().contains(bar.geometry())
+    assert bar.label.height() >= bar.label.heightForWidth(bar.label.width())
+
+
 def test_a_mask_of_another_grid_is_resampled_by_a_click_in_the_message(bench, tmp_path):
     bench.open()
     document, bar = bench.session.document, bench.window.message_bar

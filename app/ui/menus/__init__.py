@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.ui.actions import ActionSpec
-from app.ui.menus import display, edit, file, measure, segment, view, window_level
+from app.ui.menus import display, edit, file, label, measure, segment, view, window_level
 from app.ui.menus import help as help_menu
 
 if TYPE_CHECKING:
     from app.ui.main_window import MainWindow
 
 # The order of the menu bar; an action's ``menu`` is one of these.
-MENUS = ("File", "Edit", "View", "Segment", "Measure", "Window", "Help")
-_MODULES = (file, edit, view, segment, measure, window_level, display, help_menu)
+MENUS = ("File", "Edit", "View", "Segment", "Label", "Measure", "Window", "Help")
+_MODULES = (file, edit, view, segment, label, measure, window_level, display, help_menu)
 
 
 def action_specs(window: MainWindow) -> list[ActionSpec]:
