@@ -83,10 +83,12 @@ MAY_IMPORT = {
         "models",
         "numpy",
     },
+    "app/report_letters.py": {"reportlab"},
     "app/reporting.py": {
         "app.core",
         "app.io",
         "app.measuring",
+        "app.report_letters",
         "numpy",
         "scipy",
         "reportlab",
