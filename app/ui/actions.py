@@ -34,6 +34,8 @@ class ActionSpec:
         What is missing when it cannot be done with a scan open, as a sentence.
     hint : str
         More than the text says, for the tooltip.
+    begins_group : bool
+        A line parts it from the entries above.
     """
 
     id: str
@@ -45,6 +47,7 @@ class ActionSpec:
     is_checked: Callable[[], bool] | None = None
     needs: str = ""
     hint: str = ""
+    begins_group: bool = False
 
 
 class ActionTable(QObject):
@@ -94,10 +97,10 @@ class ActionTable(QObject):
                 self.actions[name].setChecked(spec.is_checked())
 
     def fill(self, menu: QMenu, title: str) -> None:
-        """Add the actions of one menu; an id that starts with "-" stands after a separator."""
+        """Add the actions of one menu, in groups."""
         for spec in self._specs.values():
             if spec.menu == title:
-                if spec.id.startswith("-"):
+                if spec.begins_group:
                     menu.addSeparator()
                 menu.addAction(self.actions[spec.id])
 
