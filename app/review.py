@@ -113,13 +113,15 @@ class Review:
         self._objects: dict[int, _Object] = {}
         self._cells: dict[int, tuple[Cell, ...]] = {}
         self._stale: set[int] = set()
+        # With what the object had written when it was looked at.
+        self._looks: dict[int, tuple[VoxelDelta | None, _Look]] = {}
         self._leave: Callable[[], None] = lambda: None
 
     def open(self, document: Document | None) -> None:
         """Look at another document."""
         self._leave()
         self._leave = lambda: None
-        self._document, self._objects = document, {}
+        self._document, self._objects, self._looks = document, {}, {}
         if document is not None:
             self._leave = document.changed.connect(self._on_changed)
         self.refresh()
@@ -143,7 +145,7 @@ class Review:
         changed = frozenset(i for i in before if digests.get(i, 0) != before[i])
         kept = [a for a in known.answers if a.written is not written]
         known.answers = [*kept, _Answer(written, digests, dict(result.agreement), changed)]
-        self.refresh()
+        self._refresh_one(object_id)
 
     # -- what is known ---------------------------------------------------------------------------
 
@@ -238,7 +240,7 @@ class Review:
             known.accepted[index] = digest
         else:
             known.accepted.pop(index, None)
-        self.refresh()
+        self._refresh_one(object_id)
 
     # -- keeping ---------------------------------------------------------------------------------
 
@@ -285,16 +287,24 @@ class Review:
             if document is not None and Aspect.HISTORY in change.aspects:
                 self.changed.emit(None)
             return
-        if Aspect.PROMPTS in change.aspects or change.region is None:
-            self._stale.update(self._cells)
-        else:
-            for object_id in self._cells:
-                where = _room(document, object_id)
-                if where is None or where.intersection(change.region) is not None:
-                    self._stale.add(object_id)
+        for object_id in {*self._cells, *self._looks}:
+            where = _room(document, object_id)
+            is_touched = where is None or (
+                Aspect.VOXELS in change.aspects
+                and (change.region is None or where.intersection(change.region) is not None)
+            )
+            if is_touched:
+                self._looks.pop(object_id, None)
+            if is_touched or Aspect.PROMPTS in change.aspects:
+                self._stale.add(object_id)
         # During a stroke nobody reads the review; it is told of at the end.
         if not document.is_in_group:
             self.changed.emit(None)
+
+    def _refresh_one(self, object_id: int) -> None:
+        self._cells.pop(object_id, None)
+        self._stale.discard(object_id)
+        self.changed.emit(None)
 
     def _objects_on(self, axis: int) -> set[int]:
         prompts = () if self._document is None else self._document.prompts
@@ -343,9 +353,14 @@ class Review:
         where = _room(document, object_id)
         if where is None:
             return _Look({}, {})
-        axis, label_id = prompts[0].axis, prompts[0].label_id
-        block = np.moveaxis(document.labelmap.voxels[where.slices] == label_id, axis, 0)
-        return look_at(np.ascontiguousarray(block), where, axis)
+        written = document.written.get(object_id)
+        seen, found = self._looks.get(object_id, (None, None))
+        if found is None or seen is not written:
+            axis, label_id = prompts[0].axis, prompts[0].label_id
+            block = np.moveaxis(document.labelmap.voxels[where.slices] == label_id, axis, 0)
+            found = look_at(np.ascontiguousarray(block), where, axis)
+            self._looks[object_id] = written, found
+        return found
 
 
 @dataclass(frozen=True)

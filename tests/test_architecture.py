@@ -150,7 +150,7 @@ MAY_IMPORT = {
     "app/benchmark.py": {"app", "models", "resources", "numpy"},
     "app/application.py": {"app", "models", "PySide6", "torch"},
     "app/demo.py": {"app", "models", "resources", "numpy", "PySide6"},
-    "app/window_benchmark.py": {"app", "PySide6"},
+    "app/window_benchmark.py": {"app", "PySide6", "numpy"},
     "app/cli": {"app", "models", "resources", "numpy", "typer", "rich"},
     "app/ui": {
         "app",

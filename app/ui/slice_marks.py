@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from app.core.geometry import Region
 from app.core.labels import Colour, LabelTable
 from app.core.prompts import BoxPrompt, Prompt
 
@@ -17,6 +18,27 @@ def has_mask(labels: np.ndarray, axis: int, start: int, stop: int) -> np.ndarray
     others = tuple(a for a in range(3) if a != axis)
     # The largest value rather than `any`: numpy does it with vector instructions.
     return labels[tuple(where)].max(axis=others) > 0
+
+
+def updated_marks(flags: np.ndarray, labels: np.ndarray, axis: int, region: Region) -> np.ndarray:
+    """Return which slices hold any label, after voxels in a region may have changed.
+
+    Parameters
+    ----------
+    flags : (n_slices,) bool
+        What it was before.
+    labels : (z, y, x)
+    axis : int
+    region : Region
+    """
+    start, stop = region.start_zyx[axis], region.stop_zyx[axis]
+    flags = flags.copy()
+    now = has_mask(labels[region.slices], axis, 0, stop - start)
+    # Only what lost all that it had in the region has to be looked through whole.
+    for first, last in runs(flags[start:stop] & ~now):
+        now[first:last] = has_mask(labels, axis, start + first, start + last)
+    flags[start:stop] = now
+    return flags
 
 
 def runs(flags: np.ndarray) -> tuple[tuple[int, int], ...]:
