@@ -36,6 +36,8 @@ class ActionSpec:
         More than the text says, for the tooltip.
     begins_group : bool
         A line parts it from the entries above.
+    submenu : str
+        The title of a menu within the menu; empty for none.
     """
 
     id: str
@@ -48,6 +50,7 @@ class ActionSpec:
     needs: str = ""
     hint: str = ""
     begins_group: bool = False
+    submenu: str = ""
 
 
 class ActionTable(QObject):
@@ -98,11 +101,14 @@ class ActionTable(QObject):
 
     def fill(self, menu: QMenu, title: str) -> None:
         """Add the actions of one menu, in groups."""
+        inner: dict[str, QMenu] = {}
         for spec in self._specs.values():
             if spec.menu == title:
                 if spec.begins_group:
                     menu.addSeparator()
-                menu.addAction(self.actions[spec.id])
+                if spec.submenu and spec.submenu not in inner:
+                    inner[spec.submenu] = menu.addMenu(spec.submenu)
+                inner.get(spec.submenu, menu).addAction(self.actions[spec.id])
 
     def title(self, action_id: str) -> str:
         """Return an action's present text as it is read."""

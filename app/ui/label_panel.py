@@ -299,8 +299,11 @@ class LabelPanel(QWidget):
         for preset in label_presets():
             title = QCoreApplication.translate("presets", preset.title)
             text = self.tr("Add preset: {title}").format(title=title)
-            add = partial(self.add_preset, preset)
-            entries.append(ActionSpec(f"label_preset_{preset.id}", "Label", text, "", add, is_open))
+            add, presets = partial(self.add_preset, preset), self.tr("Presets")
+            name = f"label_preset_{preset.id}"
+            entries.append(
+                ActionSpec(name, "Label", text, "", add, is_open, submenu=presets),
+            )
         return entries
 
     def offer(self, actions: Sequence[QAction]) -> None:

@@ -200,8 +200,8 @@ class MainWindow(QMainWindow):
         for names in (
             ("positive", "accept", "carry"),
             ("undo", "redo"),
-            ("crosshair", "show_mask"),
             ("save",),
+            ("crosshair", "show_mask"),
         ):
             bar.addSeparator()
             for name in names:

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 _GROUPS = {
     *("save", "open_workspace", "settings", "quit"),
     *("edit_copy_next", "edit_fill_holes", "edit_grow", "edit_threshold"),
-    *("crosshair", "more", "layout_four", "mouse_pacs", "fill", "cine", "second_open"),
+    *("crosshair", "fill", "layout_main", "mouse_pacs", "cine", "second_open"),
     *("tool_brush", "tool_ruler", "positive", "press_tool", "accept", "carry", "next_doubt"),
     *("models", "cancel", "label_visible", "label_up", "label_merge", "label_delete"),
-    *("mark_delete", "volume_range", "compare", "invert", "colours_grey", "slab_maximum"),
+    *("mark_delete", "volume_range", "compare", "invert", "colours_grey"),
     *("tour", "diagnostics"),
 }
 # The order of the menu bar; an action's ``menu`` is one of these.
