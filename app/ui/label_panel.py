@@ -345,4 +345,7 @@ def swatch(colour: tuple[int, int, int], size: int = 14) -> QIcon:
     """Return a square icon of one colour."""
     pixmap = QPixmap(size, size)
     pixmap.fill(QColor(*colour))
-    return QIcon(pixmap)
+    icon = QIcon(pixmap)
+    # Of a selected row Qt would tint it; it has to be the colour of the mask.
+    icon.addPixmap(pixmap, QIcon.Mode.Selected)
+    return icon

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtGui import QDropEvent
+from PySide6.QtGui import QDropEvent, QIcon
 from PySide6.QtTest import QTest
 
 from app.core.commands import EditVoxels, SetLabels
 from app.core.geometry import Region
 from app.label_presets import label_presets
-from app.ui.label_table import NAME
+from app.ui.label_table import COLOUR, NAME
 from tests.ui.test_main_window import Bench
 
 
@@ -127,6 +127,13 @@ def test_everything_in_the_menu_of_a_row_is_in_the_palette(bench):
     own = {table[spec.id] for spec in table if spec.menu == "Label"}
     assert len(panel.table.actions()) >= 5
     assert set(panel.table.actions()) <= own
+
+
+def test_the_active_label_has_the_colour_of_its_mask(bench):
+    colour = next(iter(bench.session.document.label_table)).colour
+    icon = bench.window.label_panel.table.item(0, COLOUR).icon()
+    for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected):
+        assert icon.pixmap(14, mode).toImage().pixelColor(7, 7).getRgb()[:3] == colour
 
 
 def test_opacity_is_one_step_and_of_one_label(bench):
