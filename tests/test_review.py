@@ -7,13 +7,14 @@ import json
 import numpy as np
 import pytest
 
+from app.confidence import confidences
 from app.core.commands import ApplyPrediction, EditVoxels, SetPrompts
 from app.core.document import Document
 from app.core.geometry import Geometry, Region
 from app.core.labels import LabelTable
 from app.core.prompts import BoxPrompt, slice_region
 from app.core.volume import Volume
-from app.review import Review, confidences
+from app.review import Review
 from models.base import UNSURE, SegmentationResult
 
 SHAPE = (20, 30, 30)

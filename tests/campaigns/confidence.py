@@ -5,7 +5,7 @@
 
 A box on the middle slice of each structure is carried through all its slices, as a person would
 do it with a model that ships. For each carried slice its Dice with the truth is set beside the
-confidence, as `app.review` defines it, and beside the signs that the confidence is made of.
+confidence, as `app.confidence` defines it, and beside the signs that the confidence is made of.
 
 Printed for each sign and for the confidence, pooled over the slices of all structures:
 
@@ -32,6 +32,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
+from app.confidence import confidences, look_at
 from app.core.geometry import Region
 from app.core.prompts import BoxPrompt, slice_region
 from app.core.tasks import NullContext
@@ -40,7 +41,6 @@ from app.evaluation.cases import Case, DataSet, find_data_sets, read_case
 from app.evaluation.simulate import jittered_box, pieces, tight_box
 from app.evaluation.trial import evenly
 from app.io.itk_bridge import canonical_axis
-from app.review import confidences, look_at
 from app.settings import user_models_dir
 from models.base import UNSURE
 from models.engine import DEFAULT_MODEL, InferenceEngine, SegmentationRequest
