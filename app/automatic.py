@@ -147,6 +147,7 @@ class Automatic:
         self._timings = timings
         self._device = device
         self._run: _Run | None = None
+        self._choices: tuple[AutomaticChoice, ...] | None = None
 
     def open(self, document: Document | None) -> None:
         """Work on another document."""
@@ -159,11 +160,17 @@ class Automatic:
     @property
     def choices(self) -> tuple[AutomaticChoice, ...]:
         """The automatic models that can be run, in the order in which they are installed."""
-        return tuple(
-            AutomaticChoice(model, automatic_spec(model))
-            for model in self._models().values()
-            if model.kind is ModelKind.AUTOMATIC and "automatic" in model.details
-        )
+        if self._choices is None:
+            self._choices = tuple(
+                AutomaticChoice(model, automatic_spec(model))
+                for model in self._models().values()
+                if model.kind is ModelKind.AUTOMATIC and "automatic" in model.details
+            )
+        return self._choices
+
+    def list_models(self) -> None:
+        """Look again which models are installed; they are files, and asked for at every step."""
+        self._choices = None
 
     def choice(self, model_id: str) -> AutomaticChoice:
         """Return one of the choices.

@@ -19,9 +19,11 @@ from app.core.volume import take_slice
 from app.io.atomic import write_bytes
 from app.measuring.label_measure import LabelMeasure, measure_labels
 from app.measuring.table import annotation_cells, intensity_unit, label_cells, table_text
+from app.report_letters import Letters
 
 _PICTURE_PX = 420
 _MAX_ROWS, _MAX_LINES = 22, 8
+_NAME, _NAME_MM = 1, 45
 _OTHER_COLOUR = (200, 200, 200)
 
 
@@ -51,8 +53,6 @@ def report_pdf(
 ) -> bytes:
     """Return the page as PDF; see `write_report`."""
     # Here, because it would add to every start of the program.
-    from xml.sax.saxutils import escape
-
     from reportlab.lib import colors
     from reportlab.lib.pagesizes import A4
     from reportlab.lib.styles import getSampleStyleSheet
@@ -61,9 +61,11 @@ def report_pdf(
 
     styles = getSampleStyleSheet()
     normal, small = styles["BodyText"], styles["BodyText"].clone("small", fontSize=7, leading=9)
+    cell = styles["BodyText"].clone("cell", fontSize=7.5, leading=9, spaceBefore=0)
+    letters = Letters()
     width, height = A4[0] - 30 * mm, A4[1] - 30 * mm
     parts: list = [Paragraph("Segmentation report", styles["Title"])]
-    parts += [Paragraph(escape(_latin(line)), normal) for line in _facts(snapshot)]
+    parts += [Paragraph(letters.markup(line), normal) for line in _facts(snapshot)]
     parts.append(Spacer(1, 3 * mm))
     pictures, captions = [], []
     for axis, index, pixels in slice_pictures(snapshot, rows, window):
@@ -76,12 +78,17 @@ def report_pdf(
         grid.setStyle([("VALIGN", (0, 0), (-1, 0), "BOTTOM"), ("LEFTPADDING", (0, 0), (-1, -1), 0)])
         parts += [grid, Spacer(1, 3 * mm)]
     cells, shades = _label_table(snapshot, rows)
-    labels = Table(cells, repeatRows=1, hAlign="LEFT")
+    for row in cells[1:]:
+        row[_NAME] = Paragraph(letters.markup(row[_NAME]), cell)
+    widths = [None] * len(cells[0])
+    widths[_NAME] = _NAME_MM * mm
+    labels = Table(cells, colWidths=widths, repeatRows=1, hAlign="LEFT")
     labels.setStyle(
         [
             ("FONTSIZE", (0, 0), (-1, -1), 7.5),
             ("FONTNAME", (0, 0), (-1, 0), "Helvetica-Bold"),
             ("ALIGN", (2, 0), (-1, -1), "RIGHT"),
+            ("VALIGN", (0, 0), (-1, -1), "MIDDLE"),
             ("LINEBELOW", (0, 0), (-1, 0), 0.5, colors.black),
             ("TOPPADDING", (0, 0), (-1, -1), 1.5),
             ("BOTTOMPADDING", (0, 0), (-1, -1), 1.5),
@@ -92,7 +99,12 @@ def report_pdf(
         ]
     )
     parts.append(labels)
-    parts += [Paragraph(escape(_latin(line)), small) for line in _notes(snapshot, rows)]
+    notes = _notes(snapshot, rows)
+    if letters.missing:
+        notes.append("A letter shown as ? cannot be drawn here; the table as CSV has it.")
+    if letters.lent:
+        notes.append("Some letters need a reader with fonts for Chinese, Japanese or Korean.")
+    parts += [Paragraph(letters.markup(line), small) for line in notes]
     out = io.BytesIO()
     page = SimpleDocTemplate(
         out,
@@ -216,7 +228,7 @@ def _label_table(
         cells.append(
             [
                 "",
-                _latin(str(row[0]))[:40],
+                str(row[0])[:40],
                 f"{m.volume_ml:.2f}",
                 _number(row[4]) + edited,
                 _number(row[5]) + edited,
@@ -257,8 +269,3 @@ def _colour(table: LabelTable, label_id: int) -> tuple[int, int, int]:
 
 def _number(value: object) -> str:
     return f"{value:.1f}" if isinstance(value, float) and not np.isnan(value) else ""
-
-
-def _latin(text: str) -> str:
-    # The fonts that every PDF reader has know no other letters.
-    return text.encode("cp1252", "replace").decode("cp1252")

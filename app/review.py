@@ -1,20 +1,6 @@
 """Which slices of a carried mask need a look, and which were looked at.
 
-Confidence of a slice is the weakest of up to three signs, each from 0 to 1:
-
-score
-    The model's own estimate of its Dice on the slice.
-agreement
-    Dice of two ways to the slice, where there were two: the mask carried forward and backward
-    between key slices, or a volume network's idea and the outline that was drawn from it.
-overlap
-    Mean Dice of the mask with the same object's masks on the neighbouring slices, divided by what
-    is usual for this object (the median over its slices), at most 1. So thick slices, where every
-    overlap is small, count no worse than thin ones. Measured on the voxels as they are now.
-
-The weakest rather than a mean: each sign alone has proved a slice wrong, and two good ones do not
-heal the third. A slice needs a look when its confidence is below `UNSURE` and nobody looked at it:
-neither accepted nor corrected it.
+What confidence is, `app.confidence` says.
 
 A slice is *accepted* as it looked then: once its mask changes, it is so no longer, until the
 mask is as before. It is *corrected* when its mask is not as the model left it. Both are told by
@@ -24,20 +10,19 @@ digests of the mask, not by a history of their own, so that undo and redo keep t
 from __future__ import annotations
 
 import weakref
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from app.confidence import Look, confidences, look_at
 from app.core.document import Document
 from app.core.events import Aspect, Change, Event
 from app.core.geometry import Region
 from app.core.labels import VoxelDelta
 from app.core.prompts import BoxPrompt, Prompt, in_object
 from models.base import UNSURE, SegmentationResult
-from models.propagation import dice
 
 # Hand edits this many voxels beyond what the model wrote still belong to the object.
 _ROOM = 12
@@ -126,13 +111,15 @@ class Review:
         self._objects: dict[int, _Object] = {}
         self._cells: dict[int, tuple[Cell, ...]] = {}
         self._stale: set[int] = set()
+        # With what the object had written when it was looked at.
+        self._looks: dict[int, tuple[VoxelDelta | None, Look]] = {}
         self._leave: Callable[[], None] = lambda: None
 
     def open(self, document: Document | None) -> None:
         """Look at another document."""
         self._leave()
         self._leave = lambda: None
-        self._document, self._objects = document, {}
+        self._document, self._objects, self._looks = document, {}, {}
         if document is not None:
             self._leave = document.changed.connect(self._on_changed)
         self.refresh()
@@ -156,7 +143,7 @@ class Review:
         changed = frozenset(i for i in before if digests.get(i, 0) != before[i])
         kept = [a for a in known.answers if not (a.is_of(written) or a.is_forgotten)]
         known.answers = [*kept, _Answer.of(written, digests, dict(result.agreement), changed)]
-        self.refresh()
+        self._refresh_one(object_id)
 
     # -- what is known ---------------------------------------------------------------------------
 
@@ -186,6 +173,20 @@ class Review:
         """Return the axis along which an object's slices lie."""
         prompts = () if self._document is None else self._document.prompts
         return next((p.axis for p in prompts if p.object_id == object_id), 0)
+
+    def cell_at(self, axis: int, index: int, label_id: int) -> Cell | None:
+        """Return what is known of a slice of the latest object of a label that is there."""
+        prompts = () if self._document is None else self._document.prompts
+        objects = (
+            p.object_id for p in reversed(prompts) if (p.axis, p.label_id) == (axis, label_id)
+        )
+        for object_id in dict.fromkeys(objects):
+            cells = self.cells(object_id)
+            # Without gaps: the place of a slice is known.
+            n = index - cells[0].index if cells else -1
+            if 0 <= n < len(cells) and cells[n].confidence is not None:
+                return cells[n]
+        return None
 
     def to_check(self, object_id: int) -> tuple[int, ...]:
         """Return the slices of an object that need a look, the one that most needs it first."""
@@ -237,7 +238,7 @@ class Review:
             known.accepted[index] = digest
         else:
             known.accepted.pop(index, None)
-        self.refresh()
+        self._refresh_one(object_id)
 
     # -- keeping ---------------------------------------------------------------------------------
 
@@ -284,16 +285,24 @@ class Review:
             if document is not None and Aspect.HISTORY in change.aspects:
                 self.changed.emit(None)
             return
-        if Aspect.PROMPTS in change.aspects or change.region is None:
-            self._stale.update(self._cells)
-        else:
-            for object_id in self._cells:
-                where = _room(document, object_id)
-                if where is None or where.intersection(change.region) is not None:
-                    self._stale.add(object_id)
+        for object_id in {*self._cells, *self._looks}:
+            where = _room(document, object_id)
+            is_touched = where is None or (
+                Aspect.VOXELS in change.aspects
+                and (change.region is None or where.intersection(change.region) is not None)
+            )
+            if is_touched:
+                self._looks.pop(object_id, None)
+            if is_touched or Aspect.PROMPTS in change.aspects:
+                self._stale.add(object_id)
         # During a stroke nobody reads the review; it is told of at the end.
         if not document.is_in_group:
             self.changed.emit(None)
+
+    def _refresh_one(self, object_id: int) -> None:
+        self._cells.pop(object_id, None)
+        self._stale.discard(object_id)
+        self.changed.emit(None)
 
     def _objects_on(self, axis: int) -> set[int]:
         prompts = () if self._document is None else self._document.prompts
@@ -338,78 +347,18 @@ class Review:
             )
         return tuple(cells)
 
-    def _look(self, document: Document, object_id: int, prompts: tuple[Prompt, ...]) -> _Look:
+    def _look(self, document: Document, object_id: int, prompts: tuple[Prompt, ...]) -> Look:
         where = _room(document, object_id)
         if where is None:
-            return _Look({}, {})
-        axis, label_id = prompts[0].axis, prompts[0].label_id
-        block = np.moveaxis(document.labelmap.voxels[where.slices] == label_id, axis, 0)
-        return look_at(np.ascontiguousarray(block), where, axis)
-
-
-@dataclass(frozen=True)
-class _Look:
-    """What the masks of an object look like now, by slice; slices without mask are left out."""
-
-    digests: Mapping[int, int]
-    overlap: Mapping[int, float]
-
-
-def look_at(masks: np.ndarray, where: Region, axis: int) -> _Look:
-    """Return digests and overlaps of an object's masks.
-
-    Parameters
-    ----------
-    masks : (slices, rows, columns) bool
-        The object's voxels in a region, the slices first.
-    where : Region
-    axis : int
-        Along which the slices lie.
-    """
-    first = where.start_zyx[axis]
-    corner = tuple(v for a, v in enumerate(where.start_zyx) if a != axis)
-    digests = {}
-    for n, mask in enumerate(masks):
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        if rows.size:
-            top, left = int(rows[0]), int(columns[0])
-            tight = mask[top : rows[-1] + 1, left : columns[-1] + 1]
-            # The place counts, too, whatever the region that was looked at.
-            head = f"{top + corner[0]} {left + corner[1]} {tight.shape}".encode()
-            digests[first + n] = zlib.crc32(np.packbits(tight).tobytes(), zlib.crc32(head)) or 1
-    overlap = {}
-    pairs = {n: dice(masks[n], masks[n + 1]) for n in range(len(masks) - 1)}
-    for index in digests:
-        beside = [
-            pairs[n]
-            for n in (index - first - 1, index - first)
-            if n in pairs and first + n in digests and first + n + 1 in digests
-        ]
-        if beside:
-            overlap[index] = float(np.mean(beside))
-    return _Look(digests, overlap)
-
-
-def confidences(
-    scores: Mapping[int, float], agreement: Mapping[int, float], overlap: Mapping[int, float]
-) -> dict[int, tuple[float, str]]:
-    """Return the confidence of each slice that has a score, and which sign is the weakest.
-
-    See the module's text for the definition.
-
-    >>> confidences({3: 0.9, 4: 0.8}, {4: 0.6}, {})
-    {3: (0.9, 'score'), 4: (0.6, 'agreement')}
-    """
-    usual = float(np.median(list(overlap.values()))) if overlap else 0.0
-    found = {}
-    for index, score in scores.items():
-        signs = [(score, "score")]
-        if index in agreement:
-            signs.append((agreement[index], "agreement"))
-        if index in overlap and usual > 0:
-            signs.append((min(1.0, overlap[index] / usual), "overlap"))
-        found[index] = min(signs, key=lambda sign: sign[0])
-    return found
+            return Look({}, {})
+        written = document.written.get(object_id)
+        seen, found = self._looks.get(object_id, (None, None))
+        if found is None or seen is not written:
+            axis, label_id = prompts[0].axis, prompts[0].label_id
+            block = np.moveaxis(document.labelmap.voxels[where.slices] == label_id, axis, 0)
+            found = look_at(np.ascontiguousarray(block), where, axis)
+            self._looks[object_id] = written, found
+        return found
 
 
 def _room(document: Document, object_id: int) -> Region | None:

@@ -182,6 +182,7 @@ class Session:
             timings=Timings(user_data_dir() / "timings.json"),
             device=lambda: settings.device,
         )
+        self.model_choice.changed.connect(lambda _: self.automatic.list_models())
         self.keeper = Keeper(
             journal_runner or file_runner,
             file_runner,

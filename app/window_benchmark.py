@@ -15,17 +15,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QEvent, QEventLoop, QObject, Qt, QTimer
+import numpy as np
+from PySide6.QtCore import QEvent, QEventLoop, QObject, QPointF, Qt, QTimer, SignalInstance
+from PySide6.QtGui import QMouseEvent
+from PySide6.QtWidgets import QApplication, QWidget
 
 from app.application import Application
+from app.core.commands import EditVoxels
 from app.core.events import Event
+from app.core.geometry import Region
 from app.core.prompts import AXIAL
 from app.session import Session
+from app.ui.scene_panel import ScenePanel
 
 _LIMIT_MS = 60_000
 _TICK_MS = 5
 N_BOXES = 20
 N_SCROLLED = 200
+N_CARRIED = 40
+N_BRUSHED = 150
+TURNED_S = 3.0
+_SETTLE_MS = 3000
 
 
 class Ticker:
@@ -56,7 +66,9 @@ class Ticker:
 
 
 def measure(small: Path, large: Path, started: float) -> dict[str, Any]:
-    """Return seconds from the start of the process, the largest stall while boxes run, frames/s.
+    """Return seconds from the start of the process, the largest stalls, and how fast things follow.
+
+    What a scene in 3-D would tell is left out where it cannot be drawn.
 
     Parameters
     ----------
@@ -88,7 +100,13 @@ def measure(small: Path, large: Path, started: float) -> dict[str, Any]:
             _until(session.scores_changed, partial(_box, session, n))
             took.append(1000 * (time.perf_counter() - began))
         stall_ms = ticker.stop()
-        scroll_fps = _scroll(application)
+        further = {
+            "scroll_fps": _scroll(application),
+            **_brush(application),
+            "carrying_stall_ms": _carry(session, ticker),
+            "saving_stall_ms": _save(session, ticker, large.with_name("bench_mask.nii.gz")),
+            **_scene(application, ticker),
+        }
     finally:
         _forget_changes(session)
         application.close()
@@ -99,8 +117,8 @@ def measure(small: Path, large: Path, started: float) -> dict[str, Any]:
         "box_to_mask_shown_p50_ms": took[len(took) // 2],
         "box_to_mask_shown_p95_ms": took[int(0.95 * (len(took) - 1))],
         "stall_ms": stall_ms,
-        "stall_while_opening_ms": opening_ms,
-        "scroll_fps": scroll_fps,
+        "opening_stall_ms": opening_ms,
+        **further,
     }
 
 
@@ -129,6 +147,116 @@ def _scroll(application: Application) -> float:
     seconds = time.perf_counter() - began
     view.viewport().removeEventFilter(paints)
     return min(paints.n, N_SCROLLED) / seconds
+
+
+def _brush(application: Application) -> dict[str, float]:
+    """Return how long a move of the brush takes in the largest view, and with its picture."""
+    view = application.window.grid.panels[AXIAL].view
+    application.session.view_state.active_tool = "brush"
+    middle, reach = QPointF(view.rect().center()), 0.3 * min(view.width(), view.height())
+    # Round in a circle, about as fast as a hand.
+    turns = np.linspace(0, 4 * np.pi, N_BRUSHED)
+    way = [middle + QPointF(reach * np.cos(t), reach * np.sin(t)) for t in turns]
+    moves, shown = [], []
+    _mouse(view.viewport(), QEvent.Type.MouseButtonPress, way[0])
+    for point in way:
+        began = time.perf_counter()
+        _mouse(view.viewport(), QEvent.Type.MouseMove, point)
+        moves.append(1000 * (time.perf_counter() - began))
+        application.qt.processEvents()
+        shown.append(1000 * (time.perf_counter() - began))
+    _mouse(view.viewport(), QEvent.Type.MouseButtonRelease, way[-1])
+    return {
+        "brush_move_p95_ms": float(np.percentile(moves, 95)),
+        "brush_shown_p95_ms": float(np.percentile(shown, 95)),
+    }
+
+
+def _mouse(target: QWidget, kind: QEvent.Type, at: QPointF) -> None:
+    left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+    button = none if kind is QEvent.Type.MouseMove else left
+    held = none if kind is QEvent.Type.MouseButtonRelease else left
+    where = QPointF(target.mapToGlobal(at))
+    event = QMouseEvent(kind, at, where, button, held, Qt.KeyboardModifier.NoModifier)
+    QApplication.sendEvent(target, event)
+
+
+def _carry(session: Session, ticker: Ticker) -> float:
+    """Return the largest stall while a mask is carried through slices."""
+    _until(session.scores_changed, partial(_box, session, 0))
+    document = session.document
+    assert document is not None
+    middle = document.prompts[-1].slice_index
+    ticker.start()
+    _until(
+        session.scores_changed,
+        lambda: session.carry_through(middle - N_CARRIED // 2, middle + N_CARRIED // 2),
+    )
+    QApplication.processEvents()
+    return ticker.stop()
+
+
+def _save(session: Session, ticker: Ticker, path: Path) -> float:
+    """Return the largest stall while the mask is saved and read back."""
+    ticker.start()
+    _until(session.saved, lambda: session.save_mask(path))
+    return ticker.stop()
+
+
+def _scene(application: Application, ticker: Ticker) -> dict[str, float]:
+    """Return how soon the 3-D view follows an edit, the largest stall then, and frames/s."""
+    grid, document = application.window.grid, application.session.document
+    assert document is not None
+    panel = grid.scene
+    if not _is_drawn(panel, lambda: grid.set_layout("four")):
+        return {}
+    shape = document.volume.voxels.shape
+    start = tuple(n // 3 for n in shape)
+    region = Region((start[0], start[1], start[2]), (start[0] + 30, start[1] + 60, start[2] + 60))
+    label_id = application.session.view_state.active_label
+    block = np.full(region.shape_zyx, label_id, np.uint8)
+    ticker.start()
+    began = time.perf_counter()
+    _until_signal(panel.feed.changed, lambda: document.do(EditVoxels("Paint", region, block)))
+    _until_signal(panel.client.answered, lambda: None)
+    follow_s = time.perf_counter() - began
+    stall_ms = ticker.stop()
+    at = QPointF(panel.view.rect().center())
+    _mouse(panel.view, QEvent.Type.MouseButtonPress, at)
+    began, n_pictures = time.perf_counter(), 0
+    while time.perf_counter() - began < TURNED_S:
+        at += QPointF(7, 2)
+        _until_signal(panel.client.answered, partial(_mouse, panel.view, QEvent.Type.MouseMove, at))
+        n_pictures += 1
+    turned_fps = n_pictures / (time.perf_counter() - began)
+    _mouse(panel.view, QEvent.Type.MouseButtonRelease, at)
+    return {
+        "surface_follows_s": follow_s,
+        "surface_stall_ms": stall_ms,
+        "rotation_fps": turned_fps,
+    }
+
+
+def _is_drawn(panel: ScenePanel, show: Callable[[], object]) -> bool:
+    """Show the 3-D view and wait for its first picture; False where it cannot be drawn."""
+    loop, came = QEventLoop(), list[bool]()
+
+    def end(is_able: bool, *_: object) -> None:
+        came.append(is_able)
+        loop.quit()
+
+    panel.client.answered.connect(partial(end, True))
+    panel.client.unable.connect(partial(end, False))
+    QTimer.singleShot(_LIMIT_MS, loop.quit)
+    show()
+    loop.exec()
+    if not came or not came[0]:
+        return False
+    # The surfaces of what is drawn already arrive, too; then all is still.
+    rest = QEventLoop()
+    QTimer.singleShot(_SETTLE_MS, rest.quit)
+    rest.exec()
+    return True
 
 
 def _forget_changes(session: Session) -> None:
@@ -162,6 +290,24 @@ def _until(event: Event, act: Callable[[], object]) -> None:
     leave()
     if not arrived:
         raise TimeoutError("The window gave no answer within a minute.")
+
+
+def _until_signal(signal: SignalInstance, act: Callable[[], object]) -> None:
+    """Do something and run Qt's events until a signal comes."""
+    loop, arrived = QEventLoop(), []
+
+    def on_signal(*_: object) -> None:
+        arrived.append(True)
+        loop.quit()
+
+    signal.connect(on_signal)
+    QTimer.singleShot(_LIMIT_MS, loop.quit)
+    act()
+    if not arrived:
+        loop.exec()
+    signal.disconnect(on_signal)
+    if not arrived:
+        raise TimeoutError("The 3-D view gave no answer within a minute.")
 
 
 def main() -> None:

@@ -225,8 +225,8 @@ class SegmentationResult:
     alternatives : tuple of (z, y, x) bool
         Other outlines of a slice on which the model is unsure, each with the shape of ``covered``.
     agreement : mapping of slice index to float
-        Dice of two ways to the same slice: the mask carried forward and backward, or the guide's
-        idea and the outline. Only where there were two.
+        Dice of two ways to the same slice, the mask carried forward and backward. Only where there
+        were two.
     """
 
     covered: Region

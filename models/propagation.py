@@ -239,11 +239,10 @@ class _Run:
         if int(found.sum()) >= self._rules.min_area_px or has_clicks:
             answer = self._predict(index, found if found.any() else None, is_kept=False)
             if not has_clicks:
-                self._agreement[index] = dice(found, answer.mask)
                 # The guide saw the slices around, the slice network the fine detail; the mean of
-                # both is better than either.
-                mixed = (answer.probability + guide) / 2
-                answer = replace(answer, probability=mixed.astype(np.float32))
+                # both is better than either, and tells by itself where they disagree.
+                mixed = ((answer.probability + guide) / 2).astype(np.float32)
+                answer = SliceMask(mixed, expected_dice(mixed))
             self._keep(index, answer)
 
     def result(self) -> SegmentationResult:
@@ -377,6 +376,18 @@ def dice(a: np.ndarray, b: np.ndarray) -> float:
     """Return how far two masks agree, 0 to 1; two empty ones agree."""
     total = int(np.count_nonzero(a)) + int(np.count_nonzero(b))
     return 2 * int(np.count_nonzero(a & b)) / total if total else 1.0
+
+
+def expected_dice(probability: np.ndarray) -> float:
+    """Return the Dice, 0 to 1, of a slice's mask if its probabilities (H, W) are right.
+
+    The sum of the probability inside the mask takes the place of the voxels in common with the
+    truth, the sum of all the place of its size. Where two ideas of an object were averaged it
+    falls as they part, since what only one of them holds has a probability of a half.
+    """
+    mask = probability > 0.5
+    total = float(probability.sum()) + int(np.count_nonzero(mask))
+    return 2 * float(probability[mask].sum()) / total if total else 1.0
 
 
 def _limited(result: SliceMask, box_rc: BoxRC) -> SliceMask:

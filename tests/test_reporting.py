@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from reportlab import rl_config
 
-from app.core.commands import EditVoxels
+from app.core.commands import EditVoxels, SetLabels
 from app.core.document import Document
 from app.core.errors import PromptError
 from app.core.geometry import Region
@@ -16,6 +18,7 @@ from app.core.prompts import BoxPrompt, PointPrompt
 from app.core.tasks import NullContext
 from app.io.reader import read_named_labels, read_volume
 from app.measuring.label_measure import measure_labels
+from app.report_letters import Letters
 from app.reporting import slice_pictures, write_report
 from app.volume_range import volume_range
 from models.base import SegmentationResult
@@ -42,6 +45,35 @@ def test_the_page_is_one_pdf_without_the_scans_name(document, tmp_path):
     assert content.startswith(b"%PDF")
     assert content.count(b"/Type /Page\n") == 1
     assert document.volume.name.encode() not in content or not document.volume.name
+
+
+def drawn(document: Document, names: tuple[str, ...], path: Path) -> bytes:
+    table = document.label_table
+    for info, name in zip(table, names, strict=True):
+        table = table.with_changed(replace(info, name=name))
+    document.do(SetLabels("Rename", table))
+    half = Region(BLOCK.start_zyx, (5, 15, 20))
+    document.do(EditVoxels("Paint", half, np.full(half.shape_zyx, 2, np.uint8)))
+    write_report(document.snapshot(), path, (-100, 200), NullContext())
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["肝臓", "肝脏", "간", "печень", "ηπαρ"])
+def test_names_in_other_alphabets_have_a_font_that_draws_them(name):
+    letters = Letters()
+    assert letters.markup(f"{name} <1>").startswith("<font name=")
+    assert letters.markup("<1>") == "&lt;1&gt;"
+    assert not letters.missing
+
+
+def test_a_letter_that_no_font_draws_is_told_on_the_page(document, tmp_path, monkeypatch):
+    monkeypatch.setattr(rl_config, "pageCompression", 0)
+    monkeypatch.setattr(rl_config, "useA85", 0)
+    hint = b"cannot be drawn"
+    assert hint not in drawn(document, ("Leber", "肝臓"), tmp_path / "all.pdf")
+    content = drawn(document, ("Leber", "A\U00013000"), tmp_path / "some.pdf")
+    assert hint in content
+    assert b"A?" in content
 
 
 def test_a_path_to_csv_gets_the_table(document, tmp_path):

@@ -9,13 +9,14 @@ import weakref
 import numpy as np
 import pytest
 
+from app.confidence import confidences
 from app.core.commands import ApplyPrediction, EditVoxels, SetPrompts
 from app.core.document import Document, UndoStack
 from app.core.geometry import Geometry, Region
 from app.core.labels import LabelTable
 from app.core.prompts import BoxPrompt, slice_region
 from app.core.volume import Volume
-from app.review import Review, confidences
+from app.review import Review
 from models.base import UNSURE, SegmentationResult
 
 SHAPE = (20, 30, 30)
@@ -101,6 +102,16 @@ def test_a_slice_unlike_its_neighbours_is_doubtful_though_the_model_is_sure():
     assert cells[8].weakest == "overlap"
     assert cells[8].confidence < UNSURE <= cells[5].confidence
     assert bench.review.to_check(0)[0] == 8
+
+
+def test_a_corner_tells_what_the_strip_shows(bench):
+    assert bench.review.cell_at(0, 6, label_id=1) == bench.review.cells(0)[2]
+    assert bench.review.cell_at(0, 6, label_id=2) is None
+    assert bench.review.cell_at(1, 6, label_id=1) is None
+    assert bench.review.cell_at(0, 3, label_id=1) is None
+    assert bench.review.cell_at(0, 10, label_id=1) is None
+    bench.paint(6)
+    assert not bench.review.cell_at(0, 6, label_id=1).needs_look
 
 
 def test_the_worst_slice_comes_first_and_the_way_goes_round(bench):

@@ -155,8 +155,11 @@ def in_plane(position_zyx: tuple[float, float, float], axis: int) -> tuple[float
 
 
 def tools_in_order() -> list[Tool]:
-    """Return the tools as bars and menus show them: navigation, prompts, hand tools."""
-    order = ("navigate", "box", "point", "scribble", "lasso")
+    """Return the tools as bars and menus show them: looking, prompts, hand tools, measuring."""
+    order = (
+        *("navigate", "box", "point", "scribble", "lasso"),
+        *("brush", "flood_fill", "lasso_fill", "ruler", "angle"),
+    )
     tools = TOOLS.load()
     first = [tools[name] for name in order if name in tools]
     return first + [tool for name, tool in tools.items() if name not in order]

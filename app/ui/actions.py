@@ -34,6 +34,10 @@ class ActionSpec:
         What is missing when it cannot be done with a scan open, as a sentence.
     hint : str
         More than the text says, for the tooltip.
+    begins_group : bool
+        A line parts it from the entries above.
+    submenu : str
+        The title of a menu within the menu; empty for none.
     """
 
     id: str
@@ -45,6 +49,8 @@ class ActionSpec:
     is_checked: Callable[[], bool] | None = None
     needs: str = ""
     hint: str = ""
+    begins_group: bool = False
+    submenu: str = ""
 
 
 class ActionTable(QObject):
@@ -94,12 +100,15 @@ class ActionTable(QObject):
                 self.actions[name].setChecked(spec.is_checked())
 
     def fill(self, menu: QMenu, title: str) -> None:
-        """Add the actions of one menu; an id that starts with "-" stands after a separator."""
+        """Add the actions of one menu, in groups."""
+        inner: dict[str, QMenu] = {}
         for spec in self._specs.values():
             if spec.menu == title:
-                if spec.id.startswith("-"):
+                if spec.begins_group:
                     menu.addSeparator()
-                menu.addAction(self.actions[spec.id])
+                if spec.submenu and spec.submenu not in inner:
+                    inner[spec.submenu] = menu.addMenu(spec.submenu)
+                inner.get(spec.submenu, menu).addAction(self.actions[spec.id])
 
     def title(self, action_id: str) -> str:
         """Return an action's present text as it is read."""

@@ -13,7 +13,6 @@ from app.core.prompts import Prompt, latest_box
 from app.session import Session
 from app.tools import Shape
 from app.ui.measure_marks import paint_disagreement, paint_marks
-from app.ui.slice_marks import slice_score
 from app.ui.slice_painter import (
     LETTER_PX,
     PLANE_COLOURS,
@@ -31,7 +30,6 @@ from app.ui.slice_painter import (
     paint_shape,
     with_alpha,
 )
-from models.base import UNSURE
 
 _UNKNOWN_LABEL: Colour = (255, 255, 255)
 
@@ -81,7 +79,7 @@ def paint_annotations(painter: QPainter, scene: Scene, shapes: tuple[Shape, ...]
         paint_corners(painter, scene.area, frame.place_text(scene.index), window)
         paint_scale(painter, scene.area, scene.pixels.px_per_mm)
         _paint_slab(painter, scene)
-        _paint_score(painter, scene, document)
+        _paint_score(painter, scene)
     _paint_border(painter, scene)
 
 
@@ -132,16 +130,14 @@ def _paint_crosshair(painter: QPainter, scene: Scene, pixels: PixelMap) -> None:
     paint_crosshair(painter, at, inner, upright, level)
 
 
-def _paint_score(painter: QPainter, scene: Scene, document: Document) -> None:
+def _paint_score(painter: QPainter, scene: Scene) -> None:
+    """Write what the review strip shows of this slice as a colour."""
     session = scene.session
-    label_id = session.view_state.active_label
-    prompts = (*document.prompts, *session.pending)
-    score = slice_score(prompts, session.scores, scene.axis, scene.index, label_id)
-    if score is not None:
-        is_doubtful = score < UNSURE
-        hint = _tr("unsure, please check") if is_doubtful else _tr("confidence")
-        text = f"{hint} {100 * score:.0f} %"
-        paint_score(painter, scene.area, text, is_doubtful=is_doubtful)
+    cell = session.review.cell_at(scene.axis, scene.index, session.view_state.active_label)
+    if cell is not None and cell.confidence is not None:
+        hint = _tr("unsure, please check") if cell.needs_look else _tr("confidence")
+        text = f"{hint} {100 * cell.confidence:.0f} %"
+        paint_score(painter, scene.area, text, is_doubtful=cell.needs_look)
 
 
 def _paint_slab(painter: QPainter, scene: Scene) -> None:

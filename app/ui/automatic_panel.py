@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QColor, QIcon, QPixmap
 from PySide6.QtWidgets import (
     QComboBox,
     QFrame,
@@ -32,6 +31,7 @@ from app.core.geometry import Region
 from app.core.prompts import BoxPrompt
 from app.session import Message, Session
 from app.ui import dialogs
+from app.ui.label_panel import swatch
 from app.ui.names import duration
 
 # More structures than these are scrolled.
@@ -288,7 +288,7 @@ class AutomaticPanel(QScrollArea):
             row.setData(0, _ROLE, (found, 0))
             info = document.label_table.get(found.label_id) if document is not None else None
             if info is not None:
-                row.setIcon(0, _swatch(info.colour))
+                row.setIcon(0, swatch(info.colour))
             for section in (1, 2):
                 row.setTextAlignment(section, Qt.AlignmentFlag.AlignRight)
             pieces = found.structure.pieces
@@ -339,9 +339,3 @@ class AutomaticPanel(QScrollArea):
             act()
         except AppError as error:
             self.session.message.emit(Message(str(error), is_error=True))
-
-
-def _swatch(colour: tuple[int, int, int]) -> QIcon:
-    pixmap = QPixmap(12, 12)
-    pixmap.fill(QColor(*colour))
-    return QIcon(pixmap)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from PySide6.QtCore import QCoreApplication, Qt
-from PySide6.QtGui import QAction, QColor, QIcon, QKeySequence, QPixmap
+from PySide6.QtGui import QAction, QColor, QIcon, QKeySequence, QPixmap, QShortcut
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
@@ -28,6 +29,7 @@ from app.core.labels import LabelInfo
 from app.label_presets import LabelPreset, label_presets, with_preset
 from app.session import Message, Session
 from app.ui import dialogs
+from app.ui.actions import ActionSpec
 from app.ui.label_table import COLOUR, LOCKED, NAME, SHOWN, LabelTableWidget
 
 
@@ -65,7 +67,9 @@ class LabelPanel(QWidget):
         sliders.addWidget(self.opacity, 1)
         layout.addLayout(sliders)
         layout.addLayout(buttons)
-        self._add_row_actions()
+        delete = QShortcut(QKeySequence("Del"), self.table)
+        delete.setContext(Qt.ShortcutContext.WidgetShortcut)
+        delete.activated.connect(lambda: self._guarded(self._delete))
         self.search.textChanged.connect(lambda _: self._filter())
         self.opacity.valueChanged.connect(self._on_opacity)
         self.table.row_dropped.connect(self._on_row_dropped)
@@ -172,16 +176,35 @@ class LabelPanel(QWidget):
 
     def _on_cell_clicked(self, row: int, column: int) -> None:
         if column == COLOUR:
-            info = self._info_at(row)
-            colour = dialogs.ask_colour(self, info.colour)
-            if colour is not None and colour != info.colour:
-                self._change(replace(info, colour=colour), self.tr("Recolour"))
+            self._ask_colour()
+
+    def _ask_colour(self) -> None:
+        info = self._active()
+        colour = None if info is None else dialogs.ask_colour(self, info.colour)
+        if info is not None and colour is not None and colour != info.colour:
+            self._change(replace(info, colour=colour), self.tr("Recolour"))
+
+    def _flip(self, name: str) -> None:
+        """Show or hide, lock or unlock the active label, as a click on its box does."""
+        column = {"visible": SHOWN, "locked": LOCKED}[name]
+        item = self.table.item(self.table.currentRow(), column)
+        if item is not None:
+            is_on = item.checkState() == Qt.CheckState.Checked
+            item.setCheckState(Qt.CheckState.Unchecked if is_on else Qt.CheckState.Checked)
+
+    def _active(self) -> LabelInfo | None:
+        document = self.session.document
+        active = self.session.view_state.active_label
+        return None if document is None else document.label_table.get(active)
 
     def _change(self, info: LabelInfo, what: str) -> None:
         self._guarded(lambda: self.session.change_label(info, what))
 
     def _add(self) -> None:
         self.session.add_label()
+        self._edit_name()
+
+    def _edit_name(self) -> None:
         item = self.table.item(self.table.currentRow(), NAME)
         if item is not None:
             self.table.editItem(item)
@@ -234,20 +257,61 @@ class LabelPanel(QWidget):
             )
         return menu
 
-    def _add_row_actions(self) -> None:
-        """Fill the menu of the rows; its keys work while the table has the focus."""
-        for text, keys, act in (
-            (self.tr("Move up"), "Alt+Up", lambda: self._move_active(-1)),
-            (self.tr("Move down"), "Alt+Down", lambda: self._move_active(1)),
-            (self.tr("Merge selected"), "Ctrl+J", self.merge_selected),
-            (self.tr("Split into pieces"), "", self.split_active),
-            (self.tr("Delete"), "Del", self._delete),
-        ):
-            action = QAction(text, self.table)
-            action.setShortcut(QKeySequence(keys))
-            action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
-            action.triggered.connect(lambda _=False, act=act: self._guarded(act))
-            self.table.addAction(action)
+    def action_specs(self) -> list[ActionSpec]:
+        """Return the menu entries: what can be done with the active label and the selected ones."""
+
+        def is_open() -> bool:
+            return self.session.document is not None
+
+        def is_active(name: str) -> bool:
+            info = self._active()
+            return info is not None and bool(getattr(info, name))
+
+        entries = [
+            ActionSpec("label_add", "Label", self.tr("Add label"), "", self._add, is_open),
+            ActionSpec("label_rename", "Label", self.tr("Rename"), "", self._edit_name, is_open),
+            ActionSpec("label_colour", "Label", self.tr("Colour…"), "", self._ask_colour, is_open),
+            ActionSpec(
+                "label_visible", "Label", self.tr("Visible"), "",
+                partial(self._flip, "visible"), is_open, partial(is_active, "visible"),
+            ),
+            ActionSpec(
+                "label_locked", "Label", self.tr("Locked"), "",
+                partial(self._flip, "locked"), is_open, partial(is_active, "locked"),
+                hint=self.tr("a locked label's voxels are never changed"),
+            ),
+            ActionSpec(
+                "label_up", "Label", self.tr("Move up"), "Alt+Up",
+                partial(self._move_active, -1), is_open,
+            ),
+            ActionSpec(
+                "label_down", "Label", self.tr("Move down"), "Alt+Down",
+                partial(self._move_active, 1), is_open,
+            ),
+            ActionSpec(
+                "label_merge", "Label", self.tr("Merge selected labels"), "Ctrl+J",
+                self.merge_selected, is_open,
+                hint=self.tr("gives their voxels to the active label"),
+            ),
+            ActionSpec(
+                "label_split", "Label", self.tr("Split into pieces"), "", self.split_active,
+                is_open, hint=self.tr("each piece becomes a label of its own"),
+            ),
+            ActionSpec("label_delete", "Label", self.tr("Delete label"), "", self._delete, is_open),
+        ]  # fmt: skip
+        for preset in label_presets():
+            title = QCoreApplication.translate("presets", preset.title)
+            text = self.tr("Add preset: {title}").format(title=title)
+            add, presets = partial(self.add_preset, preset), self.tr("Presets")
+            name = f"label_preset_{preset.id}"
+            entries.append(
+                ActionSpec(name, "Label", text, "", add, is_open, submenu=presets),
+            )
+        return entries
+
+    def offer(self, actions: Sequence[QAction]) -> None:
+        """Make actions the menu of the rows."""
+        self.table.addActions(actions)
 
     def _move_active(self, step: int) -> None:
         row = self.table.currentRow()
@@ -284,4 +348,7 @@ def swatch(colour: tuple[int, int, int], size: int = 14) -> QIcon:
     """Return a square icon of one colour."""
     pixmap = QPixmap(size, size)
     pixmap.fill(QColor(*colour))
-    return QIcon(pixmap)
+    icon = QIcon(pixmap)
+    # Of a selected row Qt would tint it; it has to be the colour of the mask.
+    icon.addPixmap(pixmap, QIcon.Mode.Selected)
+    return icon

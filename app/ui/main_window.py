@@ -11,6 +11,7 @@ from PySide6.QtGui import QActionGroup, QCloseEvent, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import (
     QDockWidget,
     QMainWindow,
+    QMenu,
     QStackedWidget,
     QToolBar,
     QToolButton,
@@ -50,6 +51,13 @@ from resources import resource_path
 
 # These show their icon alone: the bar has no room for every name.
 HAND_TOOLS = ("brush", "flood_fill", "lasso_fill", "ruler", "angle")
+# These have their settings in the panel for editing.
+EDIT_TOOLS = ("brush", "flood_fill", "lasso_fill")
+# What a right click on a label offers.
+LABEL_ACTIONS = (
+    *("label_rename", "label_colour", "label_up", "label_down"),
+    *("label_merge", "label_split", "label_delete"),
+)
 SAMPLE = "samples/torso_ct.nii.gz"
 
 
@@ -66,12 +74,11 @@ class MainWindow(QMainWindow):
         self.stack = QStackedWidget()
         self.stack.addWidget(self.start_page)
         self.stack.addWidget(self.grid)
-        self.message_bar = MessageBar(session)
+        self.message_bar = MessageBar(session, self.stack)
         middle = QWidget()
         column = QVBoxLayout(middle)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addWidget(self.message_bar)
         self.storage_bar = StorageBar(session)
         column.addWidget(self.storage_bar)
         self.recovery_bar = RecoveryBar(session)
@@ -104,6 +111,7 @@ class MainWindow(QMainWindow):
         self.setStatusBar(self.status)
         self.windows = json.loads(resource_path("windows.json").read_text(encoding="utf-8"))
         self.actions_table = ActionTable(session, self, action_specs(self))
+        self.label_panel.offer([self.actions_table[name] for name in LABEL_ACTIONS])
         self._fill_menus()
         self._fill_tool_bar()
         self._leave_document = lambda: None
@@ -151,10 +159,12 @@ class MainWindow(QMainWindow):
             menu = self.menuBar().addMenu(menu_title(title))
             self.actions_table.fill(menu, title)
             if title == "Segment":
-                self.model_menu = menu.addMenu(self.tr("Model"))
+                self.model_menu = QMenu(self.tr("Model"), menu)
+                menu.insertMenu(self.actions_table["models"], self.model_menu)
                 self.model_menu.aboutToShow.connect(self._fill_models)
             if title == "File":
-                self.recent_menu = menu.addMenu(self.tr("Open recent"))
+                self.recent_menu = QMenu(self.tr("Open recent"), menu)
+                menu.insertMenu(self.actions_table["open_sample"], self.recent_menu)
                 self.recent_menu.aboutToShow.connect(self._fill_recent)
 
     def _fill_models(self) -> None:
@@ -196,8 +206,8 @@ class MainWindow(QMainWindow):
         for names in (
             ("positive", "accept", "carry"),
             ("undo", "redo"),
-            ("crosshair", "show_mask"),
             ("save",),
+            ("crosshair", "show_mask"),
         ):
             bar.addSeparator()
             for name in names:
@@ -306,8 +316,19 @@ class MainWindow(QMainWindow):
         self._refresh()
 
     def _on_view_changed(self, name: str) -> None:
+        if name == "active_tool":
+            self._show_settings_of(self.session.view_state.active_tool)
         if name not in ("cursor_zyx", "window", "active_label", "overlay_opacity"):
             self.actions_table.refresh()
+
+    def _show_settings_of(self, tool_id: str) -> None:
+        """Bring the panel for a tool to the front where the one for the last tool was."""
+        panels = (self.segment_panel, self.edit_panel)
+        new, old = panels[::-1] if tool_id in EDIT_TOOLS else panels
+        dock = new.parentWidget()
+        is_in_front = not old.visibleRegion().isEmpty()
+        if isinstance(dock, QDockWidget) and is_in_front and not dock.isFloating():
+            dock.raise_()
 
     def _refresh(self) -> None:
         document = self.session.document

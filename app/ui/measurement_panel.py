@@ -60,6 +60,8 @@ class MeasurementPanel(QWidget):
         buttons.addWidget(self.range_button, 1, 0, 1, 2)
         # In a low window it scrolls, rather than leaving no room for any row.
         inside, area = QWidget(), QScrollArea()
+        self._area = area
+        self._comparison: object = None
         area.setWidgetResizable(True)
         area.setFrameShape(QScrollArea.Shape.NoFrame)
         area.setWidget(inside)
@@ -227,6 +229,10 @@ class MeasurementPanel(QWidget):
             for row in comparison.rows
         ]
         _fill(self.agreement, titles, rows, [row.label_id for row in comparison.rows])
+        if comparison is not self._comparison:
+            # On a small screen it lies below what is seen; there it is looked for in vain.
+            self._comparison = comparison
+            QTimer.singleShot(0, self, lambda: self._area.ensureWidgetVisible(self.agreement))
 
     def _rulers_and_angles(self) -> list[Annotation]:
         document = self.session.document

@@ -15,6 +15,7 @@ def menu_title(menu: str) -> str:
         "3-D view": _tr("3-D view"),
         "Segment": _tr("Segment"),
         "Segment labels": _tr("Labels"),
+        "Label": _tr("Label"),
         "Measure": _tr("Measure"),
         "Window": _tr("Window"),
         "Help": _tr("Help"),

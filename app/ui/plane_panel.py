@@ -12,10 +12,11 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QToolButton, QVBox
 from app.core.document import Document
 from app.core.errors import AppError
 from app.core.events import Aspect, Change
+from app.core.geometry import Region
 from app.core.prompts import BoxPrompt, latest_box
 from app.session import Message, Session
 from app.ui.names import plane_name, plane_title
-from app.ui.slice_marks import carried_ranges, has_mask, prompt_ticks, runs
+from app.ui.slice_marks import carried_ranges, prompt_ticks, runs, updated_marks
 from app.ui.slice_painter import PLANE_COLOURS
 from app.ui.slice_slider import SliceMarks, SliceSlider
 from app.ui.slice_view import SliceView
@@ -62,8 +63,8 @@ class PlanePanel(QWidget):
         self._build()
 
         self._has_mask = np.zeros(0, bool)
-        # Slices whose masks have to be looked for again, half-open; empty if start == stop.
-        self._unseen = (0, 0)
+        # Where masks have to be looked for again.
+        self._unseen: Region | None = None
         self._timer = QTimer(self, singleShot=True, interval=0)
         self._timer.timeout.connect(self._refresh)
         self._leave_document: Callable[[], None] = _nothing
@@ -105,8 +106,9 @@ class PlanePanel(QWidget):
             self._leave_document = document.changed.connect(self._on_changed)
             n_slices = document.volume.voxels.shape[self.axis]
         self._has_mask = np.zeros(n_slices, bool)
-        is_blank = document is None or document.labelmap.is_blank
-        self._unseen = (0, 0 if is_blank else n_slices)
+        self._unseen = None
+        if document is not None and not document.labelmap.is_blank:
+            self._unseen = Region.whole(document.volume.voxels.shape)
         self.slider.setEnabled(n_slices > 0)
         self.number.setEnabled(n_slices > 0)
         self.number.setText("")
@@ -115,14 +117,10 @@ class PlanePanel(QWidget):
         self._timer.start()
 
     def _on_changed(self, change: Change) -> None:
-        if Aspect.VOXELS in change.aspects:
-            start, stop = 0, self._has_mask.size
-            if change.region is not None:
-                start = change.region.start_zyx[self.axis]
-                stop = change.region.stop_zyx[self.axis]
-            if self._unseen[0] < self._unseen[1]:
-                start, stop = min(start, self._unseen[0]), max(stop, self._unseen[1])
-            self._unseen = (start, stop)
+        document = self.session.document
+        if Aspect.VOXELS in change.aspects and document is not None:
+            region = change.region or Region.whole(document.volume.voxels.shape)
+            self._unseen = region if self._unseen is None else self._unseen.union(region)
         self._timer.start()
 
     def _on_view_changed(self, name: str) -> None:
@@ -171,11 +169,10 @@ class PlanePanel(QWidget):
         self.slider.set_carry_range(carried[1:] if carried is not None and is_here else None)
         if not self.number.hasFocus():
             self.number.setText(str(index + 1))
-        start, stop = self._unseen
-        if start < stop:
+        if self._unseen is not None:
             voxels = document.labelmap.voxels
-            self._has_mask[start:stop] = has_mask(voxels, self.axis, start, stop)
-            self._unseen = (0, 0)
+            self._has_mask = updated_marks(self._has_mask, voxels, self.axis, self._unseen)
+            self._unseen = None
         prompts = (*document.prompts, *self.session.pending)
         doubts = self.session.review.doubts(self.axis, self._has_mask.size)
         self.slider.set_marks(

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QScrollArea,
     QSlider,
     QSpinBox,
     QVBoxLayout,
@@ -27,7 +28,7 @@ from app.ui.names import plane_name
 DEFAULT_REACH = 12
 
 
-class SegmentPanel(QWidget):
+class SegmentPanel(QScrollArea):
     """Carry through a slice range, and how masks are drawn."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
@@ -42,7 +43,7 @@ class SegmentPanel(QWidget):
         self.first.setAccessibleName(self.tr("First slice"))
         self.last.setAccessibleName(self.tr("Last slice"))
         for spin in (self.first, self.last):
-            spin.setMinimumWidth(72)
+            spin.setMinimumWidth(60)
             spin.valueChanged.connect(lambda _: self._on_range_typed())
         row = QHBoxLayout()
         row.addWidget(QLabel(self.tr("Slices")))
@@ -73,11 +74,16 @@ class SegmentPanel(QWidget):
         form.addRow(self.outline)
         form.addRow(self.replace_others)
 
-        layout = QVBoxLayout(self)
+        panel = QWidget()
+        layout = QVBoxLayout(panel)
         layout.setContentsMargins(10, 4, 10, 8)
         layout.addWidget(carry)
         layout.addWidget(look)
         layout.addStretch()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWidget(panel)
 
         self.carry_button.clicked.connect(self.carry)
         self.all_button.clicked.connect(self._take_all)

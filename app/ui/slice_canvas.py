@@ -16,7 +16,7 @@ from app.automatic import AutomaticPreview
 from app.core.document import Document
 from app.core.events import Aspect, Change
 from app.session import Preview, Session
-from app.tools import TOOLS, Tool
+from app.tools import TOOLS, Shape, Tool
 from app.ui.annotations import Scene, paint_annotations
 from app.ui.magnifier import Magnifier
 from app.ui.plane_frame import PlaneFrame, clamp
@@ -70,6 +70,7 @@ class SliceCanvas(pg.GraphicsView):
             session.automatic.preview_changed.connect(self._on_arriving),
             session.pending_changed.connect(lambda _: self.repaint_later()),
             session.scores_changed.connect(lambda _: self.repaint_later()),
+            session.review.changed.connect(lambda _: self.repaint_later()),
             session.measurements.changed.connect(lambda _: self.repaint_later()),
             session.beside.changed.connect(self._on_beside_changed),
         )
@@ -101,6 +102,10 @@ class SliceCanvas(pg.GraphicsView):
         """The tool in hand."""
         tools = TOOLS.load()
         return tools.get(self.session.view_state.active_tool, tools["navigate"])
+
+    def shapes(self) -> tuple[Shape, ...]:
+        """Return what is drawn for the tool in hand."""
+        return self.tool.shapes()
 
     def index_at(self, point: QPointF) -> tuple[float, float, float]:
         """Return the continuous voxel index under a point of the widget; may lie outside."""
@@ -273,7 +278,7 @@ class SliceCanvas(pg.GraphicsView):
         pixels = None if self._frame is None else self._pixels(self._frame)
         scene = Scene(self.session, self.axis, self.index, area, pixels, self._is_active)
         self.magnifier.paint(painter, self._layers, PLANE_COLOURS[self.axis])
-        paint_annotations(painter, scene, self.tool.shapes())
+        paint_annotations(painter, scene, self.shapes())
 
     def _pixels(self, frame: PlaneFrame) -> PixelMap:
         self._box.updateMatrix()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
+from app.core.geometry import Region
 from app.core.labels import Colour, LabelTable
 from app.core.prompts import BoxPrompt, Prompt
 
@@ -21,6 +20,27 @@ def has_mask(labels: np.ndarray, axis: int, start: int, stop: int) -> np.ndarray
     return labels[tuple(where)].max(axis=others) > 0
 
 
+def updated_marks(flags: np.ndarray, labels: np.ndarray, axis: int, region: Region) -> np.ndarray:
+    """Return which slices hold any label, after voxels in a region may have changed.
+
+    Parameters
+    ----------
+    flags : (n_slices,) bool
+        What it was before.
+    labels : (z, y, x)
+    axis : int
+    region : Region
+    """
+    start, stop = region.start_zyx[axis], region.stop_zyx[axis]
+    flags = flags.copy()
+    now = has_mask(labels[region.slices], axis, 0, stop - start)
+    # Only what lost all that it had in the region has to be looked through whole.
+    for first, last in runs(flags[start:stop] & ~now):
+        now[first:last] = has_mask(labels, axis, start + first, start + last)
+    flags[start:stop] = now
+    return flags
+
+
 def runs(flags: np.ndarray) -> tuple[tuple[int, int], ...]:
     """Return the half-open runs of true values.
 
@@ -29,22 +49,6 @@ def runs(flags: np.ndarray) -> tuple[tuple[int, int], ...]:
     """
     edges = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0))
     return tuple(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
-
-
-def slice_score(
-    prompts: tuple[Prompt, ...],
-    scores: Mapping[int, Mapping[int, float]],
-    axis: int,
-    index: int,
-    label_id: int,
-) -> float | None:
-    """Return the model's estimate for the latest object of a label on a slice, if it has one."""
-    for prompt in reversed(prompts):
-        if prompt.axis == axis and prompt.label_id == label_id:
-            score = scores.get(prompt.object_id, {}).get(index)
-            if score is not None:
-                return score
-    return None
 
 
 def prompt_ticks(

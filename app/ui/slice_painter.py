@@ -207,6 +207,7 @@ def paint_shape(painter: QPainter, shape: Shape, pixels: PixelMap, colour: Colou
         for pen in (line_pen(QColor(0, 0, 0, 160), 3), line_pen(line, 1.5)):
             painter.setPen(pen)
             painter.drawEllipse(points[0], radius, radius)
+        _paint_size(painter, points[0] + QPointF(0.75 * radius, 0.75 * radius), shape.radius_mm)
     else:
         width = max(1.5, 2 * shape.radius_mm * pixels.px_per_mm)
         _paint_stroke(painter, QPolygonF(points), width, with_alpha(line, 0.6))
@@ -257,6 +258,15 @@ def _paint_stroke(painter: QPainter, points: QPolygonF, width: float, colour: QC
         painter.drawPoint(points.at(0))
     else:
         painter.drawPolyline(points)
+
+
+def _paint_size(painter: QPainter, at: QPointF, radius_mm: float) -> None:
+    """Write how wide a brush is."""
+    painter.setFont(_font(painter, 11))
+    text = f"⌀ {2 * radius_mm:.1f} mm"
+    for shift, colour in ((1, QColor(0, 0, 0, 190)), (0, QColor(220, 226, 232))):
+        painter.setPen(colour)
+        painter.drawText(at + QPointF(6 + shift, 10 + shift), text)
 
 
 def _font(painter: QPainter, size_px: int) -> QFont:

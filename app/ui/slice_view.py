@@ -19,7 +19,7 @@ from PySide6.QtWidgets import QAbstractSpinBox, QApplication, QLineEdit, QWidget
 from app.core.document import Document
 from app.core.errors import AppError
 from app.session import Message, Session
-from app.tools import TOOLS, Tool, ToolEvent, ToolHost
+from app.tools import TOOLS, Shape, Tool, ToolEvent, ToolHost
 from app.tools.navigate import move_cursor
 from app.tools.ruler import end_near
 from app.ui.key_pointer import RELEASES, Clicks, KeyPointer
@@ -29,6 +29,7 @@ from app.ui.mouse import (
     NOTCH,
     SHIFT,
     Drag,
+    HasRadius,
     WheelSteps,
     drag_for,
     dragged_window,
@@ -81,6 +82,7 @@ class SliceView(SliceCanvas):
         self._button = _NO_BUTTON
         self._dragged_tool: Tool | None = None
         self._last = self._pressed_at = QPointF()
+        self._hovered: QPointF | None = None
         self._is_space_down = self._has_space_panned = False
         self._wheel, self._brush_wheel = WheelSteps(), WheelSteps()
         self._peek = QElapsedTimer()
@@ -187,6 +189,8 @@ class SliceView(SliceCanvas):
 
     def leaveEvent(self, event: QEvent) -> None:
         """Tell that nothing lies under the pointer any more."""
+        self._hovered = None
+        self.repaint_later()
         self.hover_changed.emit(None)
 
     # -- keyboard ------------------------------------------------------------------------------
@@ -297,6 +301,14 @@ class SliceView(SliceCanvas):
         self._magnify(None)
         self._update_pointer()
 
+    def shapes(self) -> tuple[Shape, ...]:
+        """Return what the tool is doing; before it does anything, how large it is."""
+        shapes, tool = super().shapes(), self.tool
+        if shapes or self._hovered is None or not isinstance(tool, HasRadius):
+            return shapes
+        at = self.index_at(self._hovered)
+        return (Shape("circle", self.axis, self.index, (at,), tool.radius_mm),)
+
     # -- inside --------------------------------------------------------------------------------
 
     def _tell(self, act: Callable[[ToolHost, ToolEvent], None], event: QMouseEvent) -> None:
@@ -357,17 +369,17 @@ class SliceView(SliceCanvas):
             shape = shapes.ClosedHandCursor
         elif self._is_space_down:
             shape = shapes.OpenHandCursor
-        elif self.tool.id == "navigate":
-            shape = shapes.ArrowCursor
         else:
-            shape = shapes.CrossCursor
+            shape = shapes.ArrowCursor if self.tool.id == "navigate" else shapes.CrossCursor
         self.viewport().setCursor(shape)
 
     def _tell_hover(self, point: QPointF) -> None:
         document = self.session.document
         if document is None:
             return
-        position = self.index_at(point)
+        position, self._hovered = self.index_at(point), point
+        if isinstance(self.tool, HasRadius):
+            self.repaint_later()
         geometry = document.volume.geometry
         if not geometry.contains(position):
             self.hover_changed.emit(None)

@@ -1,1 +1,1 @@
-"""Long runs against the program, each a command of its own: fuzz, kill, memory, soak."""
+"""Long runs against the program, each a command of its own: confidence, fuzz, kill, memory."""

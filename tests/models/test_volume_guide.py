@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -179,6 +180,23 @@ def test_slices_follow_the_guide_and_end_where_it_ends(followed):
     np.testing.assert_array_equal(block, expected)
     assert model.asked == [(6,)]
     assert result.stopped == ()
+
+
+def test_a_slice_on_which_guide_and_outline_part_is_less_sure(followed):
+    model, volume, segmenter = followed
+    box = BoxPrompt(slice_region(0, 6, (11, 11, 30, 30)), 0, through=(3, 10))
+    honest = model.predict
+
+    def predict(view, prompts, cache):
+        answer = honest(view, prompts, cache)
+        shift = 6 if view.index == 8 else 0
+        return replace(answer, probability=np.roll(answer.probability, shift, axis=1))
+
+    model.predict = predict
+    _, result = run(segmenter, volume, (box,))
+    assert result.scores[7] > 0.99
+    assert result.scores[8] < 0.85
+    assert result.scores[6] == 0.9  # the key slice: nothing but the network's own estimate
 
 
 def test_a_corrected_slice_tells_the_guide_more(followed):

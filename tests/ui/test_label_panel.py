@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtGui import QDropEvent
+from PySide6.QtGui import QDropEvent, QIcon
 from PySide6.QtTest import QTest
 
 from app.core.commands import EditVoxels, SetLabels
@@ -13,7 +13,7 @@ from app.core.document import Document
 from app.core.geometry import Region
 from app.core.labels import LabelInfo, LabelTable
 from app.label_presets import label_presets
-from app.ui.label_table import NAME
+from app.ui.label_table import COLOUR, NAME
 from tests.phantoms import torso_like
 from tests.ui.test_main_window import Bench
 
@@ -107,6 +107,45 @@ def test_selected_rows_are_merged_into_the_active_one(bench):
     assert names(bench) == ["organ"]
     assert (document.labelmap.voxels[3, :4, :4] == 1).all()
     assert document.undo_labels[0] == "Merge labels"
+
+
+def test_the_label_menu_merges_splits_and_locks(bench):
+    panel, document = bench.window.label_panel, bench.session.document
+    block = np.zeros((1, 4, 5), np.uint8)
+    block[0, :, 0], block[0, :2, 3] = 1, 1
+    document.do(EditVoxels("Paint", Region((3, 0, 0), (4, 4, 5)), block))
+    menu = next(a.menu() for a in bench.window.menuBar().actions() if a.text() == "Label")
+    entries = {a.text(): a for a in menu.actions()}
+    entries["Split into pieces"].trigger()
+    bench.files.run_all()
+    assert names(bench) == ["organ", "organ 2", "lesion"]
+    assert document.labelmap.voxels[3, 0, 3] == document.label_table.named("organ 2").id
+    panel.table.selectAll()
+    entries["Merge selected labels"].trigger()
+    bench.files.run_all()
+    assert names(bench) == ["organ"]
+    np.testing.assert_array_equal(document.labelmap.voxels[3:4, :4, :5], block)
+    entries["Locked"].trigger()
+    assert next(iter(document.label_table)).locked
+    assert entries["Locked"].isChecked()
+    entries["Split into pieces"].trigger()
+    assert "locked" in bench.window.message_bar.label.text()
+    document.undo()
+    assert not entries["Locked"].isChecked()
+
+
+def test_everything_in_the_menu_of_a_row_is_in_the_palette(bench):
+    panel, table = bench.window.label_panel, bench.window.actions_table
+    own = {table[spec.id] for spec in table if spec.menu == "Label"}
+    assert len(panel.table.actions()) >= 5
+    assert set(panel.table.actions()) <= own
+
+
+def test_the_active_label_has_the_colour_of_its_mask(bench):
+    colour = next(iter(bench.session.document.label_table)).colour
+    icon = bench.window.label_panel.table.item(0, COLOUR).icon()
+    for mode in (QIcon.Mode.Normal, QIcon.Mode.Selected):
+        assert icon.pixmap(14, mode).toImage().pixelColor(7, 7).getRgb()[:3] == colour
 
 
 def test_opacity_is_one_step_and_of_one_label(bench):

@@ -195,6 +195,7 @@ def test_another_mask_is_compared_and_shown(bench, panel, tmp_path, monkeypatch)
     monkeypatch.setattr("app.ui.dialogs.ask_mask", lambda *_: path)
     bench.window.actions_table.run("compare")
     bench.files.run_all()
+    bench.qtbot.waitUntil(lambda: not panel.agreement.visibleRegion().isEmpty())
     # Eight of ten columns are common.
     assert cell(panel.agreement, 0, "Dice") == "0.800"
     assert cell(panel.agreement, 0, "Difference ml") == "0.00"

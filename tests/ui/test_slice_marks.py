@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from app.core.geometry import Region
-from app.core.prompts import BoxPrompt
-from app.ui.slice_marks import has_mask, runs, slice_score
-
-
-def box(object_id: int, axis: int, index: int, label_id: int = 1) -> BoxPrompt:
-    start, stop = [2, 2, 2], [6, 6, 6]
-    start[axis], stop[axis] = index, index + 1
-    region = Region(tuple(start), tuple(stop))
-    return BoxPrompt(label_id=label_id, object_id=object_id, axis=axis, region=region)
+from app.ui.slice_marks import has_mask, runs, updated_marks
 
 
 def test_runs_of_masks_along_each_axis():
@@ -25,10 +18,15 @@ def test_runs_of_masks_along_each_axis():
     assert runs(has_mask(labels, 2, 5, 10)) == ((2, 3),)
 
 
-def test_the_score_is_of_the_latest_object_of_the_label():
-    prompts = (box(1, 0, 3), box(2, 0, 3), box(3, 0, 3, label_id=2))
-    scores = {1: {3: 0.5, 4: 0.6}, 2: {3: 0.8}, 3: {3: 0.1}}
-    assert slice_score(prompts, scores, 0, 3, label_id=1) == 0.8
-    assert slice_score(prompts, scores, 0, 4, label_id=1) == 0.6
-    assert slice_score(prompts, scores, 0, 5, label_id=1) is None
-    assert slice_score(prompts, scores, 1, 3, label_id=1) is None
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_marks_follow_painting_and_erasing_in_a_region(axis):
+    rng = np.random.default_rng(axis)
+    labels = (rng.random((7, 8, 9)) < 0.02).astype(np.uint8)
+    flags = has_mask(labels, axis, 0, labels.shape[axis])
+    for _ in range(30):
+        start = [int(rng.integers(n)) for n in labels.shape]
+        stop = [int(rng.integers(a, n)) + 1 for a, n in zip(start, labels.shape, strict=True)]
+        region = Region(tuple(start), tuple(stop))
+        labels[region.slices] = rng.random(region.shape_zyx) < rng.choice([0.0, 0.05])
+        flags = updated_marks(flags, labels, axis, region)
+        np.testing.assert_array_equal(flags, has_mask(labels, axis, 0, labels.shape[axis]))

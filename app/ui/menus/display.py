@@ -48,6 +48,7 @@ def specs(window: MainWindow) -> list[ActionSpec]:
             ActionSpec(
                 f"colours_{name}", "Window", title, "", partial(setattr, state, "colour_map", name),
                 is_open, partial(lambda wanted: state.colour_map == wanted, name),
+                submenu=tr("Colours"),
             )
         )  # fmt: skip
     for kind, title in (
@@ -60,12 +61,14 @@ def specs(window: MainWindow) -> list[ActionSpec]:
                 f"slab_{kind}", "Window", title, "", partial(slab, kind), is_open,
                 partial(is_slab, kind),
                 hint=tr("for looking only: tools and models use the single slice"),
+                submenu=tr("Thick slab"),
             )
         )  # fmt: skip
     entries += [
         ActionSpec(
             "slab_off", "Window", tr("Slab: off"), "", partial(setattr, state, "slab_mm", 0.0),
             lambda: is_open() and state.slab_mm > 0, needs=tr("No slab is shown."),
+            submenu=tr("Thick slab"),
         ),
         ActionSpec(
             "fill", "View", tr("Masks filled"), "Shift+O", partial(flip, "fill"), is_open,

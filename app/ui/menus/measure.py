@@ -57,10 +57,10 @@ def specs(window: MainWindow) -> list[ActionSpec]:
         session.message.emit(Message(tr("Copied.")))
 
     return [
-        ActionSpec("report", "File", tr("Export report…"), "", save_report, is_open),
         ActionSpec("measure_show", "Measure", tr("Table of measures"), "Ctrl+M", show_panel),
         ActionSpec("measure_copy", "Measure", tr("Copy the table"), "", copy, is_open),
         ActionSpec("measure_csv", "Measure", tr("Save the table…"), "", save_table, is_open),
+        ActionSpec("report", "Measure", tr("Save a report of one page…"), "", save_report, is_open),
         ActionSpec(
             "mark_delete",
             "Measure",

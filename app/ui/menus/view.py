@@ -83,10 +83,18 @@ def specs(window: MainWindow) -> list[ActionSpec]:
                 "",
                 partial(window.grid.set_layout, name),
                 is_open,
+                submenu=tr("Layout"),
             )
         )
     entries.append(
-        ActionSpec("reset_layout", "View", tr("Reset layout"), "", lambda: window.memory.reset())
+        ActionSpec(
+            "reset_layout",
+            "View",
+            tr("Reset layout"),
+            "",
+            lambda: window.memory.reset(),
+            submenu=tr("Layout"),
+        )
     )
     entries += window.grid.scene.action_specs()
     for scheme, text in (
@@ -101,6 +109,7 @@ def specs(window: MainWindow) -> list[ActionSpec]:
                 "",
                 partial(set_scheme, scheme),
                 is_checked=partial(has_scheme, scheme),
+                submenu=tr("Mouse"),
             )
         )
     return entries
