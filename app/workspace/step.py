@@ -20,7 +20,8 @@ class RestoredStep:
     @property
     def nbytes(self) -> int:
         written = [d for d in self._step.change.written.values() if d is not None]
-        return sum(d.nbytes for d in (*self.deltas, *written)) + 200
+        n_prompts = len(self._step.change.prompts or ())
+        return sum(d.nbytes for d in (*self.deltas, *written)) + 200 * (1 + n_prompts)
 
     @property
     def is_empty(self) -> bool:

@@ -8,7 +8,7 @@ import sqlite3
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ import numpy as np
 
 from app.core.geometry import Geometry
 from app.core.labels import LabelMap
+from app.core.prompts import Prompt
 from app.io.atomic import replacing
 from app.workspace.codec import (
     DamagedError,
@@ -362,7 +363,12 @@ class Store:
         labelmap, state = self._base_labels(image), self._base_state(image)
         now = state
         done, undone = [], []
+        # Every step lists all prompts: those that it shares with others are kept once.
+        known: dict[Prompt, Prompt] = {prompt: prompt for prompt in state.prompts}
         for seq, label, change in self._steps(image, "", None):
+            if change.prompts is not None:
+                shared = tuple(known.setdefault(p, p) for p in change.prompts)
+                change = replace(change, prompts=shared)
             after = change.applied_to(state)
             step = StoredStep(seq, label, change, state, after)
             if seq <= cursor:

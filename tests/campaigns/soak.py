@@ -36,11 +36,12 @@ from app.core.geometry import Region
 from app.editing.operation import FillBetween, FillHoles, Grow, KeepLargest, Smooth, Threshold
 from app.session import Message, Trouble
 from app.settings import Settings
+from models import propagation
 from resources import resource_path
 
 # Of the memory in use, from the third quarter to the last: what an allocator takes at its whim.
 GROWTH = 0.03
-BOUND_MB = 64
+BOUND_MB = 16
 _IDLE_LIMIT_S = 120.0
 
 
@@ -296,6 +297,8 @@ def soak(scan: Path, folder: Path, seed: int, goes_on: Callable[[], bool]) -> So
     settings = Settings.load()
     settings.undo_megabytes = settings.cache_megabytes = BOUND_MB
     settings.save()
+    # What slices were answered is kept, too, within a bound of its own.
+    propagation._MEMORY_BYTES = BOUND_MB << 20
     application = Application()
     application.show()
     editor = Editor(application, scan, folder, seed)

@@ -80,7 +80,8 @@ def test_the_menu_saves_a_workspace_opens_it_and_asks_for_an_image_that_moved(
     first.end()
     window.close()
 
-    moved = image.rename(tmp_path / "moved.nii.gz")
+    # Not beside the workspace, where it would be found.
+    moved = image.rename(image.parent / "moved.nii.gz")
     second = Bench()
     window = MainWindow(second.session)
     qtbot.addWidget(window)

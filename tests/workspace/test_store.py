@@ -11,10 +11,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from app.core.commands import EditVoxels
+from app.core.commands import EditVoxels, SetPrompts
 from app.core.document import UndoStack
 from app.core.errors import AppError
 from app.core.geometry import Geometry, Region
+from app.core.prompts import PointPrompt
 from app.workspace import schema, store
 from app.workspace.codec import DamagedError, WorkspaceError
 from app.workspace.recovery import Limits, automatic_path, image_digest, peek, prune
@@ -277,6 +278,23 @@ def test_a_disk_that_is_full_from_the_start_leaves_no_stub(tmp_path, monkeypatch
     keeper.finish()
     path = automatic_path(tmp_path, image_digest(document.volume))
     assert fingerprint(reopened(path)) == fingerprint(document)
+
+
+def test_prompts_of_many_steps_are_kept_once_and_count_in_the_history(tmp_path):
+    document, keeper = new_document(), keeper_in(tmp_path)
+    keeper.keep(document, image_of(document))
+    prompts: tuple = ()
+    for n in range(30):
+        prompts = (*prompts, PointPrompt((1.0, 2.0, float(n)), True, 0, 1, n))
+        document.do(SetPrompts("Click", prompts))
+    keeper.finish()
+    (path,) = tmp_path.glob("*.maskwright")
+    found = reopened(path)
+    first = found.done_steps[0]._step.after.prompts[0]
+    assert all(step._step.after.prompts[0] is first for step in found.done_steps)
+    assert found.prompts[0] is first
+    counted = sum(step.nbytes for step in found.done_steps)
+    assert counted >= sum(step.nbytes for step in document.done_steps)
 
 
 # -- which image, how much room -------------------------------------------------------------------
