@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -156,6 +156,23 @@ def enlarged(volume: Volume, shape_zyx: tuple[int, int, int]) -> Volume:
     )
 
 
+def part_within(volume: Volume, extent_mm: Sequence[tuple[float, float]]) -> Volume:
+    """Return the first part of a scan that is no larger than the upper limits, mm along z, y, x."""
+    shape = list(volume.voxels.shape)
+    for axis, (mm, (_, high)) in enumerate(
+        zip(volume.geometry.spacing_zyx, extent_mm, strict=False)
+    ):
+        shape[axis] = min(shape[axis], round(high / mm))
+    z, y, x = shape
+    return Volume(
+        volume.voxels[:z, :y, :x].copy(),
+        Geometry((z, y, x), volume.geometry.affine),
+        volume.modality,
+        volume.source_orientation,
+        volume.name,
+    )
+
+
 # -- inside -------------------------------------------------------------------------------------
 
 
@@ -257,18 +274,22 @@ def automatic_figures(
 ) -> dict[str, dict[str, Any]]:
     """Return time and memory of a fresh ``maskwright auto`` with each automatic model.
 
-    A model of whole slices gets 200 of them, any other one a scan of 128 voxels a side. The sample
-    shows what it shows; how long a network takes does not depend on that.
+    A model of whole slices gets 200 of them, any other one a scan of 128 voxels a side, or as much
+    of that as it was made for. The sample shows what it shows; how long a network takes does not
+    depend on that.
     """
     sample = read_volume(resource_path(SAMPLE))
     found: dict[str, dict[str, Any]] = {}
     for model in models.values():
         if model.kind is not ModelKind.AUTOMATIC or "automatic" not in model.details:
             continue
-        is_sliced = automatic_spec(model).spacing_zyx is None
-        shape = TRUNK_ZYX if is_sliced else HEAD_NECK_ZYX
+        spec = automatic_spec(model)
+        is_sliced = spec.spacing_zyx is None
+        scan = enlarged(sample, TRUNK_ZYX if is_sliced else HEAD_NECK_ZYX)
+        if not is_sliced:
+            scan = part_within(scan, spec.extent_mm)
         path = folder / "automatic.nii"
-        write_volume(path, enlarged(sample, shape))
+        write_volume(path, scan)
         report = _child_json(
             ["-c", "import sys; from app.cli import main; sys.exit(main())", "auto", str(path),
              "--model", model.id, "--force", "--json", "--out", str(folder / "automatic.nii.gz")]
@@ -277,7 +298,7 @@ def automatic_figures(
             "seconds": report["seconds"]["decode"],
             "load_s": report["seconds"]["load"],
             "peak_rss_mb": report["peak_rss_mb"],
-            "size_zyx": list(shape),
+            "size_zyx": list(scan.voxels.shape),
             "goal": "automatic_slices_s" if is_sliced else "automatic_volume_s",
             "device": report["device"],
         }

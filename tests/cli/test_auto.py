@@ -10,6 +10,8 @@ import SimpleITK as sitk
 
 from app import benchmark
 from app.core.errors import Cancelled
+from app.core.geometry import Geometry
+from app.core.volume import Volume
 from app.settings import user_models_dir
 from models.automatic.segmenter import AutomaticSegmenter
 from tests.cli.conftest import refused, write_image
@@ -154,3 +156,13 @@ def test_bench_times_each_automatic_model_in_a_process_of_its_own(user_home, tmp
     assert own["seconds"] > 0
     assert own["peak_rss_mb"] > 50
     assert own["goal"] in benchmark.GOALS
+    assert own["size_zyx"] == [20, 30, 30]
+
+
+def test_bench_gives_a_model_of_small_parts_no_whole_scan():
+    whole = Volume(np.arange(24.0).reshape(2, 3, 4), Geometry((2, 3, 4), np.diag([5, 4, 3, 1.0])))
+    z, y, x = whole.geometry.spacing_zyx
+    part = benchmark.part_within(whole, ((1.0, 9 * z), (1.0, 2 * y), (1.0, 2.4 * x)))
+    np.testing.assert_array_equal(part.voxels, whole.voxels[:, :2, :2])
+    np.testing.assert_array_equal(part.geometry.affine, whole.geometry.affine)
+    assert benchmark.part_within(whole, ()).voxels.shape == (2, 3, 4)
