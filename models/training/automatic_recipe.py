@@ -35,6 +35,9 @@ class AutomaticRecipe:
         has no spacing).
     is_mirrored : bool
         Whether left and right are exchanged half the time.
+    is_turned_over : bool
+        Whether front and back are exchanged half the time: for slices whose files do not say which
+        way up they lie.
     pairs : tuple of (int, int)
         Labels that change places then.
     match_share : float
@@ -60,6 +63,7 @@ class AutomaticRecipe:
     stretch: float = 0.15
     bend_mm: float = 4.0
     is_mirrored: bool = False
+    is_turned_over: bool = False
     pairs: tuple[tuple[int, int], ...] = ()
     match_share: float = 0.2
     phase_share: float = 0.0

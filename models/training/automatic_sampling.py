@@ -26,8 +26,6 @@ from models.training.pack import CT_TABLE, PackedCase, patient_of
 # Data sets whose CT was windowed for soft tissue and stored as bytes.
 CT_BYTES = frozenset({"btcv2d_imis"})
 _SLICE_SPACING = (1.0, 1.0, 1.0)
-# Soft tissue without contrast medium, about 40 HU, in a window of 400 HU round that.
-_UNENHANCED = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +121,8 @@ class TileStream(IterableDataset):
         known = scan.is_known
         if recipe.is_mirrored and rng.random() < 0.5:
             image, labels, known = image.flip(-1), *self._swapped(labels.flip(-1), known)
+        if recipe.is_turned_over and rng.random() < 0.5:
+            image, labels = image.flip(-2), labels.flip(-2)
         planar = not spec.is_volumetric
         tile, label_tile = deformed(
             image,
@@ -178,8 +178,9 @@ def _places(scans: list[PreparedScan]) -> list[np.ndarray]:
 def with_phase(x: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return a tile of CT as if less contrast medium, or none, were in its structures.
 
-    Their means move towards that of unenhanced tissue, by a share common to the tile and a little
-    of each one's own. What has no label keeps its contrast.
+    Their means move towards that of the darkest among them, by a share common to the tile and a
+    little of each one's own: unenhanced, soft tissues hardly differ. What has no label keeps its
+    contrast.
 
     Parameters
     ----------
@@ -189,15 +190,16 @@ def with_phase(x: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> n
     """
     x = x.copy()
     common = rng.uniform(0, 1)
-    for channel in np.unique(labels):
-        if channel:
-            inside = labels == channel
-            share = np.clip(common + rng.normal(0, 0.15), 0, 1)
-            plain = _UNENHANCED + rng.normal(0, 0.04)
-            soft = inside.astype(np.float32)
-            for axis in (-2, -1):
-                soft = ndimage.uniform_filter1d(soft, 3, axis=axis)
-            x += np.float32(share * (plain - x[inside].mean())) * soft
+    channels = [channel for channel in np.unique(labels) if channel]
+    means = [x[labels == channel].mean() for channel in channels]
+    for channel, mean in zip(channels, means, strict=True):
+        inside = labels == channel
+        share = np.clip(common + rng.normal(0, 0.15), 0, 1)
+        plain = min(means) + rng.normal(0, 0.01)
+        soft = inside.astype(np.float32)
+        for axis in (-2, -1):
+            soft = ndimage.uniform_filter1d(soft, 3, axis=axis)
+        x += np.float32(share * (plain - mean)) * soft
     return np.clip(x, 0, 1).astype(np.float32)
 
 
