@@ -148,7 +148,9 @@ def test_a_reader_that_has_gone_is_no_fault(scan):
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process there")
 def test_ctrl_c_ends_with_130_and_leaves_nothing(scan, prompts, tmp_path):
     script = (
-        "import sys, time\n"
+        "import signal, sys, time\n"
+        # Whoever runs tests in the background has them ignore it, and their children.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from tests.fake_model import BrightModel, bright_models\n"
         "from models.base import MODEL_FORMATS, ModelFormat\n"
         "import models.weights\n"

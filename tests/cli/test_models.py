@@ -111,7 +111,8 @@ def test_train_gets_what_it_is_told(run, tmp_path, monkeypatch):
     recipe = tmp_path / "r.toml"
     recipe.write_text("")
     words = ("--data", tmp_path, "--out", tmp_path / "o", "--time-budget", "20m", "--resume")
-    done = run("train", recipe, *words, "--device", "cpu", "--network", "monai_vnet")
+    others = ("--network", "monai_vnet", "--from", tmp_path / "w.safetensors")
+    done = run("train", recipe, *words, "--device", "cpu", *others)
     assert (done.code, done.err) == (0, "10 % loss 0.5\n")
     assert done.out == f"Saved {tmp_path / 'o' / 'last.pt'}\n"
     ((path, options),) = calls
@@ -123,6 +124,7 @@ def test_train_gets_what_it_is_told(run, tmp_path, monkeypatch):
         "time_budget_s": 1200,
         "resume": True,
         "peer": "monai_vnet",
+        "start_from": tmp_path / "w.safetensors",
     }
     refused(run("train", tmp_path / "none.toml"), 3, "none.toml")
     refused(run("train", recipe, "--time-budget", "soon"), 2, "soon")
