@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -88,7 +89,9 @@ def test_an_installed_copy_holds_every_shipped_file():
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("maskwright is not installed here; the tests run from the sources")
     origin = json.loads(installed.read_text("direct_url.json") or "{}")
-    if origin.get("dir_info", {}).get("editable"):
+    # What setuptools leaves beside the sources is found first, and does not say where it is from.
+    is_beside_sources = Path(str(installed.locate_file(""))).resolve() == REPOSITORY
+    if origin.get("dir_info", {}).get("editable") or is_beside_sources:
         pytest.skip("an editable installation has no copies")
     there = {path.as_posix() for path in installed.files or ()}
     tracked = subprocess.run(
