@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-# Slices for teaching and challenges were windowed for soft tissue (40 HU, 400 wide) before they
-# became bytes, and nobody wrote down how exactly.
+# Slices for teaching and challenges were windowed before they became bytes, and nobody wrote down
+# how; it differs from scan to scan. This range is a convention (40 HU, 400 wide) that gives them
+# numbers; networks that learn from them go by percentiles.
 BYTES_HU = (-160.0, 240.0)
 
 
