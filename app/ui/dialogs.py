@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from enum import Enum, auto
 from pathlib import Path
@@ -32,8 +33,6 @@ MASKS = (
     "DICOM segmentation (*.dcm);;DICOM RT structure set (*.rtstruct.dcm)"
 )
 EXPORTS = "STL (*.stl);;PLY (*.ply);;OBJ (*.obj);;ITK-SNAP (*.label.txt);;JSON (*.prompts.json)"
-EXPORT_SUFFIXES = (".stl", ".ply", ".obj", ".label.txt", ".prompts.json")
-MASK_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha", ".dcm")
 
 
 class Unsaved(Enum):
@@ -76,43 +75,70 @@ def ask_folder(parent: QWidget, folder: str) -> Path | None:
 
 def ask_save(parent: QWidget, suggestion: Path) -> Path | None:
     """Return where to save the mask."""
-    name, _ = QFileDialog.getSaveFileName(parent, _tr("Save mask"), str(suggestion), MASKS)
-    return Path(name) if name else None
+    return _ask_new_file(parent, _tr("Save mask"), suggestion, MASKS)
 
 
 def ask_export(parent: QWidget, suggestion: Path) -> Path | None:
     """Return where to write surfaces, prompts or the names of labels."""
-    title = _tr("Export surfaces, label names or prompts")
-    name, kind = QFileDialog.getSaveFileName(parent, title, str(suggestion), EXPORTS)
-    if not name:
-        return None
-    if name.lower().endswith(EXPORT_SUFFIXES):
-        return Path(name)
-    # The name lacks its end: that of the chosen kind.
-    chosen = next((s for s in EXPORT_SUFFIXES if f"*{s})" in kind), EXPORT_SUFFIXES[0])
-    return Path(name + chosen)
+    return _ask_new_file(
+        parent, _tr("Export surfaces, label names or prompts"), suggestion, EXPORTS
+    )
 
 
 def ask_save_table(parent: QWidget, suggestion: Path) -> Path | None:
     """Return where to save a table."""
-    name, _ = QFileDialog.getSaveFileName(
-        parent, _tr("Save table"), str(suggestion), _tr("Tables") + " (*.csv)"
-    )
-    if not name:
-        return None
-    path = Path(name)
-    return path if path.suffix else path.with_suffix(".csv")
+    return _ask_new_file(parent, _tr("Save table"), suggestion, _tr("Tables") + " (*.csv)")
 
 
 def ask_save_report(parent: QWidget, suggestion: Path) -> Path | None:
     """Return where to save a report."""
-    name, _ = QFileDialog.getSaveFileName(
-        parent, _tr("Export report"), str(suggestion), "PDF (*.pdf);;CSV (*.csv)"
-    )
+    return _ask_new_file(parent, _tr("Export report"), suggestion, "PDF (*.pdf);;CSV (*.csv)")
+
+
+def ask_save_workspace(parent: QWidget, suggestion: Path) -> Path | None:
+    """Return where to keep the work from now on."""
+    return _ask_new_file(parent, _tr("Save workspace as"), suggestion, WORKSPACES)
+
+
+def ask_save_picture(parent: QWidget, suggestion: Path) -> Path | None:
+    """Return where to save a picture of a view."""
+    return _ask_new_file(parent, _tr("Save picture"), suggestion, _tr("Pictures") + " (*.png)")
+
+
+def _ask_new_file(parent: QWidget, title: str, suggestion: Path, kinds: str) -> Path | None:
+    """Return where to write a file, with an ending of its kind; None if it is not to be written.
+
+    Parameters
+    ----------
+    kinds : str
+        As Qt has them: ``Name (*.one *.other);;Name (*.third)``. A name without any of these
+        endings gets the first of the kind that was chosen.
+    """
+    name, kind = QFileDialog.getSaveFileName(parent, title, str(suggestion), kinds)
     if not name:
         return None
     path = Path(name)
-    return path if path.suffix.lower() in (".pdf", ".csv") else path.with_name(path.name + ".pdf")
+    if path.name.lower().endswith(tuple(_endings(kinds))):
+        return path
+    path = path.with_name(path.name + (_endings(kind) or _endings(kinds))[0])
+    # The dialog asked about the name as it was typed.
+    return path if not path.exists() or ask_replace(parent, path) else None
+
+
+def _endings(kinds: str) -> list[str]:
+    return re.findall(r"\*(\.[\w.]+)", kinds)
+
+
+def ask_replace(parent: QWidget, path: Path) -> bool:
+    """Return whether a file that is there already may be replaced."""
+    box = QMessageBox(parent)
+    box.setWindowTitle(_tr("Replace the file?"))
+    box.setText(_tr("There is a file “{name}” already.").format(name=path.name))
+    replace = box.addButton(_tr("Replace"), QMessageBox.ButtonRole.DestructiveRole)
+    cancel = box.addButton(QMessageBox.StandardButton.Cancel)
+    box.setDefaultButton(cancel)
+    box.exec()
+    return box.clickedButton() is replace
 
 
 def ask_mask(parent: QWidget, folder: str) -> Path | None:
@@ -125,27 +151,6 @@ def ask_mask(parent: QWidget, folder: str) -> Path | None:
 def ask_workspace(parent: QWidget, folder: str) -> Path | None:
     """Return the workspace to open."""
     name, _ = QFileDialog.getOpenFileName(parent, _tr("Open workspace"), folder, WORKSPACES)
-    return Path(name) if name else None
-
-
-def ask_save_workspace(parent: QWidget, suggestion: Path) -> Path | None:
-    """Return where to keep the work from now on."""
-    title = _tr("Save workspace as")
-    dialog = QFileDialog(parent, title, str(suggestion.parent), WORKSPACES)
-    dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-    # By the dialog, so that it asks before the very file is replaced.
-    dialog.setDefaultSuffix("maskwright")
-    dialog.selectFile(suggestion.name)
-    if dialog.exec() != QDialog.DialogCode.Accepted:
-        return None
-    return Path(dialog.selectedFiles()[0])
-
-
-def ask_save_picture(parent: QWidget, suggestion: Path) -> Path | None:
-    """Return where to save a picture of a view."""
-    name, _ = QFileDialog.getSaveFileName(
-        parent, _tr("Save picture"), str(suggestion), _tr("Pictures") + " (*.png)"
-    )
     return Path(name) if name else None
 
 

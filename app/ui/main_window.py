@@ -236,8 +236,6 @@ class MainWindow(QMainWindow):
         path = dialogs.ask_save(self, self.suggestion("mask", ".nii.gz"))
         if path is None:
             return False
-        if not path.name.lower().endswith(dialogs.MASK_SUFFIXES):
-            path = path.with_name(path.name + ".nii.gz")
         self.session.save_mask(path)
         return True
 

@@ -219,7 +219,7 @@ def test_saving_writes_the_mask_and_forgets_that_it_was_changed(bench, tmp_path,
     bench.session.view_state.cursor_zyx = (10, 20, 22)
     bench.drag(0, (10.0, 10.0, 13.0), (10.0, 28.0, 33.0))
     bench.runner.run_all()
-    monkeypatch.setattr(dialogs, "ask_save", lambda parent, path: tmp_path / "mask")
+    monkeypatch.setattr(dialogs, "ask_save", lambda parent, path: tmp_path / "mask.nii.gz")
     bench.key(Qt.Key.Key_S, Qt.KeyboardModifier.ControlModifier)
     bench.files.run_all()
     assert not document.is_modified
