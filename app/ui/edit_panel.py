@@ -41,6 +41,7 @@ from app.tools import TOOLS
 from app.tools.brush import BrushTool
 from app.tools.flood_fill import FloodFillTool
 from app.ui.actions import ActionSpec
+from app.ui.mouse import MAX_RADIUS_MM, MIN_RADIUS_MM
 from app.ui.names import plane_name
 from app.ui.view_grid import ViewGrid
 
@@ -253,6 +254,12 @@ class EditPanel(QScrollArea):
         assert isinstance(flood, FloodFillTool)
         assert isinstance(brush, BrushTool)
         self._brush = brush
+        name = self.tr("Brush diameter")
+        widest = 2 * MAX_RADIUS_MM
+        self.brush_mm = _spin(name, 2 * MIN_RADIUS_MM, widest, 2 * brush.radius_mm, " mm")
+        self.brush_mm.setToolTip(self.tr("In a view [ and ] change it, and Shift with the wheel"))
+        self.brush_mm.valueChanged.connect(lambda mm: setattr(brush, "radius_mm", mm / 2))
+        self._grid.tool_resized.connect(self._show_brush_size)
         self.tolerance = _spin(self.tr("Tolerance"), 0.0, 100, flood.tolerance_percent, " %")
         self.tolerance.setToolTip(self.tr("A share of the displayed range of intensities"))
         self.tolerance.valueChanged.connect(lambda n: setattr(flood, "tolerance_percent", n))
@@ -269,11 +276,19 @@ class EditPanel(QScrollArea):
             signal.connect(lambda _: self._limit_brush())
         self._limit_brush()
         group, grid = _group(self.tr("Tools"))
-        grid.addWidget(QLabel(self.tr("Flood tolerance")), 0, 0)
-        grid.addWidget(self.tolerance, 0, 1)
-        for row, box in enumerate((self.flood_3d, self.ball, self.limited), start=1):
+        grid.addWidget(QLabel(name), 0, 0)
+        grid.addWidget(self.brush_mm, 0, 1)
+        grid.addWidget(QLabel(self.tr("Flood tolerance")), 1, 0)
+        grid.addWidget(self.tolerance, 1, 1)
+        for row, box in enumerate((self.flood_3d, self.ball, self.limited), start=2):
             grid.addWidget(box, row, 0, 1, 2)
         return group
+
+    def _show_brush_size(self) -> None:
+        # Not to be taken for a typed size, which has one decimal.
+        self.brush_mm.blockSignals(True)
+        self.brush_mm.setValue(2 * self._brush.radius_mm)
+        self.brush_mm.blockSignals(False)
 
     def _limit_brush(self) -> None:
         is_limited = self.limited.isChecked()

@@ -71,11 +71,14 @@ class SliceView(SliceCanvas):
         Its axis: the pointer went over it, or it got the focus.
     maximise_requested : int
         Its axis: it was double-clicked.
+    tool_resized : None
+        The tool in hand became larger or smaller.
     """
 
     hover_changed = Signal(object)
     activated = Signal(int)
     maximise_requested = Signal(int)
+    tool_resized = Signal()
 
     def __init__(self, session: Session, axis: int, parent: QWidget | None = None) -> None:
         self._drag = Drag.NONE
@@ -343,6 +346,7 @@ class SliceView(SliceCanvas):
 
     def _resize_tool(self, steps: int) -> None:
         resize(self.tool, steps)
+        self.tool_resized.emit()
         self.repaint_later()
 
     def _tool_at(self, event: QMouseEvent) -> Tool:

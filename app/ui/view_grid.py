@@ -46,10 +46,13 @@ class ViewGrid(QWidget):
     hover_changed : HoverInfo or None
         What lies under the pointer, for the status bar.
     active_axis_changed : int
+    tool_resized : None
+        The tool in hand became larger or smaller in one of the views.
     """
 
     hover_changed = Signal(object)
     active_axis_changed = Signal(int)
+    tool_resized = Signal()
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -66,6 +69,7 @@ class ViewGrid(QWidget):
         for panel in self.panels:
             panel.maximise_requested.connect(self._toggle)
             panel.view.activated.connect(self._on_activated)
+            panel.view.tool_resized.connect(self.tool_resized)
             panel.view.hover_changed.connect(self.hover_changed)
             panel.view.looked_elsewhere.connect(partial(self._link, panel.axis))
         self.scene.maximise_requested.connect(lambda: self._toggle(SCENE))

@@ -220,3 +220,22 @@ def test_the_brush_becomes_a_ball_that_keeps_to_the_threshold(bench, panel):
     assert depth is not None
     assert depth.shape_zyx[0] == 10  # from 5 to 15, where the tube ends; the ball is 13 thick
     assert depth.start_zyx[2] == TUBE.start_zyx[2]
+
+
+def test_the_size_of_the_brush_is_typed_and_follows_the_keys(bench, panel):
+    brush = TOOLS.load()["brush"]
+    bench.key(Qt.Key.Key_D)
+    panel.brush_mm.selectAll()
+    bench.qtbot.keyClicks(panel.brush_mm, "6")
+    bench.qtbot.keyClick(panel.brush_mm, Qt.Key.Key_Return)
+    assert brush.radius_mm == 3.0
+    view = bench.view(0)
+    bench.qtbot.mouseClick(view.viewport(), LEFT, pos=view.point_at((10.0, 20.0, 20.0)).toPoint())
+    painted = extent(bench)
+    assert painted is not None
+    # Voxels of 1 mm; a click hits a voxel's centre only to the nearest pixel.
+    assert set(painted.shape_zyx[1:]) <= {6, 7}
+    view.setFocus()
+    bench.qtbot.keyClick(view, Qt.Key.Key_BracketRight)
+    assert brush.radius_mm > 3.0
+    assert panel.brush_mm.value() == pytest.approx(2 * brush.radius_mm, abs=0.05)
