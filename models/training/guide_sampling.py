@@ -17,6 +17,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from models.training.appearance import augment, paint_labels
 from models.training.deformation import deformed, random_bend, random_matrix
+from models.training.guide_keys import KeyMasks
 from models.training.pack import CT_TABLE, LABEL_MAPS, PackedCase
 from models.training.prompts import corrupted, drifted
 from models.volume_guide import (
@@ -31,20 +32,24 @@ MIN_AREA = 16
 _FINER = 2
 _DATASET_WEIGHT = defaultdict(lambda: 1.0, {"openkbp_hn": 2.0, "fetal_sb_atlas": 0.6})
 _REAL_SHARE, _MAP_SHARE = 0.72, 0.10
+# How often a key mask is the answer of the network of slices, and how often a changed truth.
+_ANSWERED_SHARE, _CHANGED_SHARE = 0.6, 0.25
 
 
 class GuideStream(IterableDataset):
     """Batches of (channels (B, 4, D, H, W), target (B, D, H, W)) without end."""
 
-    def __init__(self, cases: list[PackedCase], batch: int, seed: int) -> None:
+    def __init__(self, cases: list[PackedCase], keys: KeyMasks, batch: int, seed: int) -> None:
         self._cases = cases
+        self._keys = keys
         self._batch = batch
         self._seed = seed
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         torch.set_num_threads(1)
         worker = get_worker_info()
-        sampler = GuideSampler(self._cases, self._seed + (0 if worker is None else worker.id))
+        seed = self._seed + (0 if worker is None else worker.id)
+        sampler = GuideSampler(self._cases, self._keys, seed)
         while True:
             drawn = [sampler.draw() for _ in range(self._batch)]
             planes, targets = (np.stack(part) for part in zip(*drawn, strict=True))
@@ -54,8 +59,9 @@ class GuideStream(IterableDataset):
 class GuideSampler:
     """Draws examples from those of the cases that are volumes."""
 
-    def __init__(self, cases: list[PackedCase], seed: int) -> None:
+    def __init__(self, cases: list[PackedCase], keys: KeyMasks, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
+        self._keys = keys
         volumes = [c for c in cases if not c.is_stack]
         self._maps = [c for c in volumes if c.dataset == LABEL_MAPS]
         # data set -> label -> cases
@@ -217,11 +223,7 @@ class GuideSampler:
             mask = target[at]
             if mask.sum() < 4:
                 continue
-            if rng.random() < 0.7:
-                mask = corrupted(mask, rng)
-            elif rng.random() < 0.3:
-                mask = drifted(mask, rng)
-            keys[shown] = mask
+            keys[shown] = self._key_mask(image[at], mask)
             is_key |= shown
         if not is_key.any() or not keys.any():
             return None
@@ -232,3 +234,13 @@ class GuideSampler:
         in_range = (planes >= low) & (planes <= high)
         target = target * in_range[:, None, None]
         return guide_channels(image, keys, is_key, in_range), target.astype(np.float32)
+
+    def _key_mask(self, plane: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """Return the mask of a key slice as it might be given."""
+        rng = self.rng
+        how = rng.random()
+        if how < _ANSWERED_SHARE:
+            return self._keys.answer(plane, target, rng)
+        if how < _ANSWERED_SHARE + _CHANGED_SHARE:
+            return corrupted(target, rng) if rng.random() < 0.7 else drifted(target, rng)
+        return target

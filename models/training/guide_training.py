@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.networks.vnet import guide_vnet
+from models.training.guide_keys import KeyMasks
 from models.training.guide_recipe import GuideRecipe
 from models.training.guide_sampling import GuideSampler, GuideStream
 from models.training.pack import PackedCase, patient_of, tune_patients
@@ -45,6 +46,8 @@ class GuideTraining(TrainingRun):
     ----------
     recipe : GuideRecipe
     cases : list of PackedCase
+    keys : KeyMasks
+        Of the network of slices that the guide will work with.
     out, device, budget_s, report
         See `TrainingRun`.
     """
@@ -53,6 +56,7 @@ class GuideTraining(TrainingRun):
         self,
         recipe: GuideRecipe,
         cases: list[PackedCase],
+        keys: KeyMasks,
         *,
         out: Path,
         device: str,
@@ -70,17 +74,18 @@ class GuideTraining(TrainingRun):
             report=report,
         )
         self._recipe = recipe
+        self._keys = keys
         held = tune_patients(cases)
         own = [c for c in cases if not c.is_dev]
         self._cases = [c for c in own if (c.dataset, patient_of(c)) not in held]
         aside = [c for c in own if (c.dataset, patient_of(c)) in held]
         # Drawn once, as in training: to watch a run, not to tell how good the result is.
-        sampler = GuideSampler(aside, seed=5)
+        sampler = GuideSampler(aside, keys, seed=5)
         self._tune_set = [sampler.draw_real() for _ in range(N_TUNE)] if sampler.has_cases else []
 
     def stream(self) -> GuideStream:
         seed = self._recipe.seed + 1000 + self.progress.step
-        return GuideStream(self._cases, self._recipe.batch, seed)
+        return GuideStream(self._cases, self._keys, self._recipe.batch, seed)
 
     def set_share(self, share: float) -> None:
         """Nothing depends on the time here."""

@@ -88,10 +88,13 @@ def train(
     if isinstance(recipe, AutomaticRecipe):
         training = _automatic_training(recipe, cases, where, peer)
     elif isinstance(recipe, GuideRecipe):
+        from models.training.guide_keys import KeyMasks
         from models.training.guide_training import GuideTraining
+        from models.weights import list_models, load_prompt_unet
 
         report(f"{len(cases)} cases, seed {recipe.seed}")
-        training = GuideTraining(recipe, cases, **where)
+        keys = KeyMasks(load_prompt_unet(list_models()["embedded"]))
+        training = GuideTraining(recipe, cases, keys, **where)
     else:
         training = _prompt_training(recipe, cases, packs[0].with_name(SUPERPIXELS), where)
     if start_from is not None:
