@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -188,8 +188,10 @@ def installed_models() -> Mapping[str, InstalledModel]:
     return list_models(user_models_dir())
 
 
-def make_engine(device: DeviceName) -> InferenceEngine:
-    """Return the engine that the window uses, too."""
+def make_engine(
+    device: DeviceName, models: Callable[[], Mapping[str, InstalledModel]] = installed_models
+) -> InferenceEngine:
+    """Return the engine that the window uses, too; by default with the models that it has."""
     from app.segmenting import TimedCache
     from app.settings import make_private_folders, user_cache_dir
     from models.engine import InferenceEngine
@@ -197,7 +199,7 @@ def make_engine(device: DeviceName) -> InferenceEngine:
     make_private_folders()
     cache = TimedCache(512 << 20, folder=user_cache_dir() / "embeddings")
     return InferenceEngine(
-        installed_models,
+        models,
         device=device.value,
         cache=cache,
         graph_cache_dir=user_cache_dir() / "graphs",

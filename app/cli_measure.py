@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,6 +27,7 @@ from app.core.errors import UsageError
 
 if TYPE_CHECKING:
     from app.evaluation.report import Figure, Summary
+    from models.base import InstalledModel
 
 
 def evaluate(
@@ -54,7 +57,10 @@ def evaluate(
     ] = None,
     checkpoint: Annotated[
         list[Path] | None,
-        typer.Option(help="With auto: also a checkpoint of training, FILE.pt; may be repeated."),
+        typer.Option(
+            help="A checkpoint of training, FILE.pt, in place of a model; with auto beside models, "
+            "and as often as wanted."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:  # fmt: skip
@@ -81,32 +87,41 @@ def evaluate(
             as_json=as_json,
         )
         return
-    if checkpoint:
-        raise UsageError("--checkpoint goes with --prompt auto.")
+    if checkpoint and (model or len(checkpoint) > 1):
+        raise UsageError("Measure one model or one checkpoint; with --prompt auto several go.")
     plan = trial.Plan(prompt, jitter, seed, max_cases, max_slices, plane=plane)
     for path in (out, tables):
         if path is not None:
             check_folder(path)
     data_sets = find_data_sets(data, split)
-    engine = make_engine(device)
-    model_id = model or DEFAULT_MODEL
-    with progress("Evaluating") as ctx:
-        rows = trial.evaluate(engine, model_id, data_sets, plan, ctx)
+    with ExitStack() as stack:
+        models, model_id = installed_models(), model or DEFAULT_MODEL
+        if checkpoint:
+            made = _made_model(checkpoint[0], stack)
+            models, model_id = {made.id: made}, made.id
+        engine = make_engine(device, lambda: models)
+        with progress("Evaluating") as ctx:
+            rows = trial.evaluate(engine, model_id, data_sets, plan, ctx)
+        measured, device_text = models[model_id], engine.load(model_id).model.device
     summary = report.summarise(rows, seed)
     for path, text in ((out, report.csv_text(rows)), (tables, report.markdown(summary))):
         if path is not None:
             with replacing(path) as temporary:
                 temporary.write_text(text, "utf-8")
             say(f"Saved {path}")
+    left_out = measured.details.get("left_out", [])
+    assert isinstance(left_out, list)
     if not as_json:
         typer.echo(summary_text(summary))
+        if left_out:
+            typer.echo("not trained on: " + ", ".join(left_out))
         return
-    installed = installed_models().get(model_id)
     print_json(
         {
-            "model": model_id,
-            "model_sha256": installed.sha256 if installed else "",
-            "device": engine.load(model_id).model.device,
+            "model": str(checkpoint[0]) if checkpoint else measured.id,
+            "model_sha256": measured.sha256,
+            "left_out": left_out,
+            "device": device_text,
             "prompt": prompt,
             "split": split,
             "jitter": jitter,
@@ -117,6 +132,15 @@ def evaluate(
             **report.as_json(summary),
         }
     )
+
+
+def _made_model(checkpoint: Path, stack: ExitStack) -> InstalledModel:
+    """Return a checkpoint as a model, whose files are there until the stack ends."""
+    from models.training.export import exported_model
+
+    # The graph may still be mapped when the folder goes.
+    made = TemporaryDirectory(ignore_cleanup_errors=True)
+    return exported_model(checkpoint, Path(stack.enter_context(made)))
 
 
 def summary_text(summary: Summary) -> str:

@@ -146,6 +146,13 @@ def train(
             "--from", metavar="WEIGHTS", help="Begin with these weights: .safetensors or last.pt."
         ),
     ] = None,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DATA_SET",
+            help="Do not train on it, to see how anatomy never seen is done; may be repeated.",
+        ),
+    ] = None,
     network: Annotated[
         str | None,
         typer.Option(
@@ -171,6 +178,7 @@ def train(
         report=say,
         peer=network,
         start_from=start_from,
+        leave_out=tuple(leave_out or ()),
     )
     typer.echo(f"Saved {checkpoint}")
 

@@ -10,15 +10,18 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 
+from app.core.errors import WeightsError
+from models.base import InstalledModel
 from models.networks.prompt_unet import N_INPUTS, prompt_unet
 from models.training.calibration import calibrate
 from models.training.manifest import put_entry
 from models.training.pack import load_packs
 from models.training.tuning import TuneSet
-from models.weights import sha256_of
+from models.weights import installed_model, sha256_of
 
 STEM = "embedded_prompt_unet"
 
@@ -91,6 +94,36 @@ def export(
     manifest = out / "manifest.json"
     put_entry(manifest, entry)
     return manifest
+
+
+def exported_model(checkpoint: Path, folder: Path) -> InstalledModel:
+    """Return a checkpoint as a model that can be run, whose files lie in ``folder``.
+
+    It is not calibrated and has no guide. Its details say which data sets were left out of its
+    training, "left_out".
+
+    Raises
+    ------
+    WeightsError
+        It is no checkpoint of the promptable network.
+    """
+    try:
+        about = json.loads(torch.load(checkpoint, map_location="cpu", weights_only=True)["about"])
+        details = {"left_out": about["left_out"]}
+        manifest = export(
+            checkpoint,
+            folder,
+            network_size=about["network"],
+            input_size=about["input_size"],
+            details=details,
+        )
+    except (OSError, KeyError, ValueError, RuntimeError, UnpicklingError) as error:
+        raise WeightsError(
+            f"“{checkpoint.name}” is no checkpoint of the promptable network; give the file that "
+            "its training wrote, last.pt."
+        ) from error
+    (entry,) = json.loads(manifest.read_text(encoding="utf-8"))["models"]
+    return installed_model(entry, folder)
 
 
 def main() -> None:

@@ -5,8 +5,10 @@ One process draws examples (several where a GPU learns), another learns from the
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -162,6 +164,16 @@ class PromptTraining(TrainingRun):
         size = self._recipe.sizes[self._stage]
         dice, ellipse = self._tune.dice(self._predict, size)
         return dice, f"tune Dice {dice:.4f} (inscribed ellipse {ellipse:.4f}) at {size} pixels"
+
+    def about(self) -> dict[str, Any]:
+        """Return what has to be known to run a checkpoint without its recipe."""
+        recipe = self._recipe
+        entry = {
+            "network": recipe.network,
+            "input_size": recipe.sizes[-1],
+            "left_out": recipe.leave_out,
+        }
+        return {"about": json.dumps(entry)}
 
     def _corrected(self, planes: Tensor, target: Tensor) -> Tensor:
         """Return the batch with its first answers as previous masks and clicks where they err."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ def train(
     report: Callable[[str], None],
     peer: str | None = None,
     start_from: Path | None = None,
+    leave_out: tuple[str, ...] = (),
 ) -> Path:
     """Train a network by a recipe; return its checkpoint.
 
@@ -49,6 +51,9 @@ def train(
         Trained in place of the network of the recipe, which must be of an automatic model.
     start_from : Path, optional
         Weights to begin with, see `TrainingRun.start_from`.
+    leave_out : tuple of str
+        Data sets that are not trained on, besides those that the recipe leaves out; of the
+        promptable network alone.
 
     Raises
     ------
@@ -58,12 +63,16 @@ def train(
     from models.training.automatic_recipe import AutomaticRecipe
     from models.training.guide_recipe import GuideRecipe
     from models.training.pack import SUPERPIXELS, load_cases, pack
-    from models.training.recipe import read_recipe
+    from models.training.recipe import Recipe, read_recipe
 
     recipe = read_recipe(recipe_path)
     if peer is not None and not isinstance(recipe, AutomaticRecipe):
         raise UsageError(
             f"“{recipe_path.name}” trains no automatic model; --network is for those that do."
+        )
+    if leave_out and not isinstance(recipe, Recipe):
+        raise UsageError(
+            f"“{recipe_path.name}” does not train the promptable network; --leave-out is for that."
         )
     data = data or DEFAULT_DATA
     if not data.is_dir():
@@ -96,6 +105,7 @@ def train(
         keys = KeyMasks(load_prompt_unet(list_models()["embedded"]))
         training = GuideTraining(recipe, cases, keys, **where)
     else:
+        recipe = replace(recipe, leave_out=tuple(dict.fromkeys((*recipe.leave_out, *leave_out))))
         training = _prompt_training(recipe, cases, packs[0].with_name(SUPERPIXELS), where)
     if start_from is not None:
         training.start_from(start_from)

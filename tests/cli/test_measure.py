@@ -73,10 +73,33 @@ def test_evaluate_refuses(run, data, tmp_path):
     refused(run("evaluate", "--data", data, "--split", "test"), 3, "test")
     refused(run("evaluate", "--data", data, "--prompt", "lasso"), 2, "lasso")
     refused(run("evaluate", "--data", data, "--prompt", "auto"), 2, "automatic")
-    refused(run("evaluate", "--data", data, "--checkpoint", "a.pt"), 2, "auto")
+    refused(run("evaluate", "--data", data, "--checkpoint", "a.pt", "--model", "x"), 2, "one")
+    refused(run("evaluate", "--data", data, "--checkpoint", tmp_path / "a.pt"), 4, "a.pt")
     refused(run("evaluate", "--data", data, "--model", "huge"), 4, "huge")
     refused(run("evaluate", "--data", data, "--jitter", "7"), 2, "jitter")
     refused(run("evaluate", "--data", data, "--out", tmp_path / "no" / "a.csv"), 5, "no")
+
+
+def test_a_checkpoint_is_measured_in_place_of_the_model(run, data, tmp_path):
+    import torch
+
+    from models.networks.prompt_unet import prompt_unet
+
+    network = prompt_unet("XS")
+    with torch.no_grad():  # nothing is found, whatever is asked
+        network.fine_out[1].weight.zero_()
+        network.fine_out[1].bias.fill_(-9)
+    about = json.dumps({"network": "XS", "input_size": 32, "left_out": ["blocks"]})
+    path = tmp_path / "last.pt"
+    torch.save({"ema": network.state_dict(), "about": about}, path)
+    done = run("evaluate", "--data", data, "--checkpoint", path, "--json")
+    assert done.code == 0, done.err
+    means = {line["method"]: line["dice"]["mean"] for line in done.json["mean"]}
+    assert means["model"] == 0
+    assert means["filled box"] > 0.5
+    assert (done.json["model"], done.json["left_out"]) == (str(path), ["blocks"])
+    text = run("evaluate", "--data", data, "--checkpoint", path)
+    assert "not trained on: blocks" in text.out
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import nibabel as nib
 import numpy as np
@@ -14,9 +15,9 @@ from safetensors.torch import load_file
 from app.core.errors import ReadError, UsageError, WeightsError
 from models.networks.prompt_unet import prompt_unet
 from models.runtime import open_graph
-from models.training.export import export
+from models.training.export import export, exported_model
 from models.training.pack import load_cases, load_packs, pack, patient_of, tune_patients
-from models.training.prompt_training import prompt_loss, turned
+from models.training.prompt_training import PromptTraining, prompt_loss, turned
 from models.training.prompts import add_corrections, box_of, corrupted, drifted, jittered
 from models.training.recipe import Recipe, read_recipe, stage_at
 from models.training.sampling import Example, Sampler, mask_bounds, one_piece, resample
@@ -306,9 +307,11 @@ def test_a_folder_without_scans_is_refused(tmp_path):
         )
 
 
-def test_a_data_set_that_is_left_out_must_exist(data, tmp_path):
+@pytest.mark.parametrize("where", ["recipe", "option"])
+def test_a_data_set_that_is_left_out_must_exist(data, tmp_path, where):
     recipe = tmp_path / "r.toml"
-    recipe.write_text('leave_out = ["sunnybrok_lv2d"]\nn_superpixels = 2\n')
+    entry = 'leave_out = ["sunnybrok_lv2d"]\n' if where == "recipe" else ""
+    recipe.write_text(f"{entry}n_superpixels = 2\n")
     with pytest.raises(UsageError, match="sunnybrok_lv2d"):
         train(
             recipe,
@@ -318,4 +321,29 @@ def test_a_data_set_that_is_left_out_must_exist(data, tmp_path):
             time_budget_s=1.0,
             resume=False,
             report=lambda line: None,
+            leave_out=() if where == "recipe" else ("sunnybrok_lv2d",),
         )
+
+
+def test_what_is_left_out_is_not_learnt_and_the_checkpoint_says_so(data, tmp_path, monkeypatch):
+    two = tmp_path / "data"
+    shutil.copytree(data / "msd_hippocampus", two / "msd_hippocampus")
+    shutil.copytree(data / "msd_hippocampus", two / "blocks")
+    learnt = []
+    monkeypatch.setattr(PromptTraining, "run", lambda self: learnt.extend(self._cases))
+    recipe = tmp_path / "r.toml"
+    recipe.write_text('network = "XS"\nsizes = [32]\nshares = [1.0]\nbatches = [4]\n')
+    words = {"data": two, "out": tmp_path / "out", "device": "cpu", "report": lambda line: None}
+    train(recipe, time_budget_s=1.0, resume=False, leave_out=("blocks",), **words)
+    assert {case.dataset for case in learnt} == {"msd_hippocampus"}
+    monkeypatch.undo()
+    checkpoint = train(recipe, time_budget_s=1e-3, resume=False, leave_out=("blocks",), **words)
+    made = exported_model(checkpoint, tmp_path / "made")
+    assert made.details["left_out"] == ["blocks"]
+    assert (made.details["size"], made.details["input_size"]) == ("XS", 32)
+    other = resource_path("recipes/vnet_hippocampus.toml")
+    with pytest.raises(UsageError, match="--leave-out"):
+        train(other, time_budget_s=1e-3, resume=False, leave_out=("blocks",), **words)
+    checkpoint.write_bytes(b"no checkpoint")
+    with pytest.raises(WeightsError, match=r"last\.pt"):
+        exported_model(checkpoint, tmp_path / "made")
