@@ -60,13 +60,10 @@ class EditPanel(QScrollArea):
         inside = self._inside = QWidget()
         column = QVBoxLayout(inside)
         column.setContentsMargins(10, 4, 10, 8)
-        for group in (
-            self._shape_group(),
-            self._slices_group(),
-            self._threshold_group(),
-            self._combine_group(),
-            self._tools_group(),
-        ):
+        threshold = self._threshold_group()
+        # What the tool in hand does comes first; the brush keeps to the threshold.
+        column.addWidget(self._tools_group())
+        for group in (self._shape_group(), self._slices_group(), threshold, self._combine_group()):
             column.addWidget(group)
         column.addStretch()
         self.setWidget(inside)
