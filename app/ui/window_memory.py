@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SIZE = QSize(1440, 900)
 SMALLEST = QSize(900, 600)
 # About what a window's frame takes on any system.
-_FRAME = QSize(20, 50)
+_FRAME = QSize(4, 50)
 FIRST_TOOL = "box"
 FIRST_LAYOUT = "main"
 
@@ -45,7 +45,7 @@ class WindowMemory:
         window, settings = self._window, self._session.settings
         room = self._room()
         window.setMinimumSize(SMALLEST.boundedTo(room.size() - _FRAME))
-        window.resize(SIZE.boundedTo(room.size()))
+        window.resize(SIZE.boundedTo(room.size() - _FRAME))
         if settings.window_geometry:
             window.restoreGeometry(_bytes(settings.window_geometry))
             # Once it is shown: only then is it known how wide its frame is.

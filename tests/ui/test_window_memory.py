@@ -71,6 +71,14 @@ def test_a_window_of_a_larger_screen_fits_this_one(start):
     again.close()
 
 
+def test_the_first_window_leaves_room_for_its_frame(start):
+    window = start()
+    room = window.screen().availableGeometry()
+    assert window.width() <= room.width() - 4
+    assert window.height() <= room.height() - 40
+    window.close()
+
+
 def test_a_panel_that_floated_on_a_screen_that_is_gone_is_back(start):
     window = start()
     panel = dock(window, "segment")
