@@ -73,7 +73,7 @@ class Application:
         """Show the window, then let the worker load the model."""
         self.window.show()
         QTimer.singleShot(0, self.session.load_model)
-        QTimer.singleShot(0, self.session.look_for_unfinished)
+        QTimer.singleShot(0, self.session.restoring.look_for_unfinished)
 
     def close(self) -> bool:
         """Close the window and end the workers; False if one did not stop."""

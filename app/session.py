@@ -45,11 +45,13 @@ from app.timings import Timings
 from app.tuning import Tuning
 from app.view3d.surfaces import SceneSource
 from app.volume_figures import VolumeFigures
-from app.workspace.keeper import ImageWanted, Keeper, Offer, Restored, Trouble
+from app.workspace.keeper import Keeper
+from app.workspace.restoring import ImageWanted, Offer, Restored, Restoring
 from app.workspace.schema import SUFFIX as WORKSPACE_SUFFIX
 from app.workspace.step import restored_document
 from app.workspace.store import ImageRef
 from app.workspace.view import apply_view, scores_in, view_content, window_in
+from app.workspace.writing import Trouble, Writing
 from models.base import InstalledModel
 from models.engine import DEFAULT_MODEL, InferenceEngine
 
@@ -80,8 +82,12 @@ class Session:
         Reads scans; says which folder's series were offered.
     review : Review
         Which slices need a look, and which got one.
+    writing : Writing
+        Writes every step to the disk; says while it cannot.
+    restoring : Restoring
+        Offers work that was left by a crash or another day, and opens workspaces.
     keeper : Keeper
-        Keeps every step on disk; offers work that was left by a crash or another day.
+        Keeps the work on the open scan in a workspace.
     model_choice : ModelChoice
         The models on this machine; `load_model` and `import_model` lead there.
     measurements : Measurements
@@ -183,15 +189,25 @@ class Session:
             device=lambda: settings.device,
         )
         self.model_choice.changed.connect(lambda _: self.automatic.list_models())
-        self.keeper = Keeper(
-            journal_runner or file_runner,
+        workspaces = user_data_dir() / "workspaces"
+        self.writing = Writing(journal_runner or file_runner, self._notices)
+        self.restoring = Restoring(
+            self.writing,
             file_runner,
+            self.view_state,
             self._notices,
-            user_data_dir() / "workspaces",
-            view=self._view_content,
+            workspaces,
             # The image of kept work was opened already, if need be on a regular grid.
             read_image=partial(read_image, resample=True),
+            recent=lambda: [Path(entry) for entry in self.recent.entries],
             show=self._show_restored,
+        )
+        self.keeper = Keeper(
+            self.writing,
+            self.restoring,
+            self._notices,
+            workspaces,
+            view=self._view_content,
             app_version=__version__,
         )
 
@@ -240,7 +256,7 @@ class Session:
         """
         path = Path(path)
         if path.suffix.lower() == WORKSPACE_SUFFIX:
-            self.open_workspace(path)
+            self.restoring.open(path)
             return
         self.opening.open(path, series_uid=series_uid, resample=resample)
 
@@ -255,19 +271,6 @@ class Session:
         self.keeper.keep(document, image)
         for note in volume.notes:
             self._notices.tell(note)
-
-    def open_workspace(self, path: Path, image_path: Path | None = None) -> None:
-        """Go on with a workspace, on its image; ``image_path`` says where that is now."""
-        self.opening.follow(self.keeper.open(Path(path), image_path, self._recent_paths()))
-
-    def go_on(self) -> None:
-        """Go on with the earlier work that was offered."""
-        volume = None if self.document is None else self.document.volume
-        self.opening.follow(self.keeper.go_on(volume, self.view_state.window, self._recent_paths()))
-
-    def look_for_unfinished(self) -> None:
-        """Offer what a crash interrupted; for the start of the program."""
-        self.keeper.look_for_unfinished(self._recent_paths())
 
     def save_workspace(self, path: Path) -> None:
         """Keep the work in a file of the user's own from now on.
@@ -308,9 +311,6 @@ class Session:
     def _view_content(self) -> dict[str, object]:
         content = view_content(self.view_state, self.model_window, self.scores)
         return {**content, "review": self.review.content()}
-
-    def _recent_paths(self) -> tuple[Path, ...]:
-        return tuple(Path(text) for text in self.settings.recent_files)
 
     def set_document(self, document: Document | None, window: tuple[float, float]) -> None:
         """Show another document; whatever ran for the old one is cancelled."""
@@ -479,6 +479,7 @@ class Session:
         self.figures.drop()
         self.automatic.stop()
         self.opening.drop()
+        self.restoring.drop()
 
     # -- labels --------------------------------------------------------------------------------
 

@@ -136,7 +136,7 @@ class MainWindow(QMainWindow):
         session.save_questioned.connect(self._on_save_questioned)
         session.series_offered.connect(self._on_series_offered)
         session.saved.connect(self._on_saved)
-        session.keeper.image_wanted.connect(self._on_image_wanted)
+        session.restoring.image_wanted.connect(self._on_image_wanted)
         self.memory.restore()
         self._on_document_changed(session.document)
 
@@ -270,7 +270,7 @@ class MainWindow(QMainWindow):
     def _on_image_wanted(self, wanted: ImageWanted) -> None:
         path = dialogs.ask_moved_image(self, wanted.image_name, wanted.workspace.parent)
         if path is not None:
-            self.session.open_workspace(wanted.workspace, path)
+            self.session.restoring.open(wanted.workspace, path)
 
     # -- display window ------------------------------------------------------------------------
 

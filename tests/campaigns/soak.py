@@ -84,7 +84,7 @@ class Editor:
         self._folder = folder
         self._rng = random.Random(seed)
         self._session.message.connect(self._on_message)
-        self._session.keeper.trouble_changed.connect(self._on_trouble)
+        self._session.writing.trouble_changed.connect(self._on_trouble)
         self._actions: list[tuple[Callable[[], object], int]] = [
             (self.box, 12),
             (self.click, 8),
@@ -211,7 +211,7 @@ class Editor:
         self._idle()
         before = _fingerprint(self._document())
         self._open()
-        self._session.go_on()
+        self._session.restoring.go_on()
         self._idle()
         if _fingerprint(self._document()) != before:
             self.soak.problems.append("The work that was found again is not what was left.")

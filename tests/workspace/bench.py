@@ -38,9 +38,9 @@ class Bench:
         self.wanted: list[ImageWanted] = []
         self.session.message.connect(lambda message: self.said.append(message.text))
         self.troubles: list[Trouble | None] = []
-        self.session.keeper.trouble_changed.connect(self.troubles.append)
-        self.session.keeper.offered.connect(self.offers.append)
-        self.session.keeper.image_wanted.connect(self.wanted.append)
+        self.session.writing.trouble_changed.connect(self.troubles.append)
+        self.session.restoring.offered.connect(self.offers.append)
+        self.session.restoring.image_wanted.connect(self.wanted.append)
 
     @property
     def document(self) -> Document:
@@ -64,7 +64,7 @@ class Bench:
 
     def crash(self) -> None:
         """Let go of the file as the system does when a program dies."""
-        journal = self.session.keeper._journal
+        journal = self.session.writing.journal
         assert journal is not None
         if journal.store is not None:
             journal.store.close()
