@@ -19,8 +19,7 @@ from app.core.commands import SetLabels, add_label, change_label
 from app.core.document import Document, Snapshot, UndoStack
 from app.core.errors import PromptError
 from app.core.events import Event
-from app.core.labels import DrawOver, LabelInfo, LabelTable
-from app.core.prompts import Prompt
+from app.core.labels import LabelInfo, LabelTable
 from app.core.tasks import Runner
 from app.core.view_state import ViewState
 from app.core.volume import Volume
@@ -80,6 +79,8 @@ class Session:
         The opened file or folder.
     opening : Opening
         Reads scans; says which folder's series were offered.
+    prompting : Prompting
+        Asks the model for masks, and says what waits for one.
     review : Review
         Which slices need a look, and which got one.
     writing : Writing
@@ -106,8 +107,6 @@ class Session:
     ------
     document_changed : Document or None
         Another scan is open. (Changes inside it are `Document.changed`.)
-    pending_changed, scores_changed : None
-    preview_changed : Preview or None
     status_changed : Status
     message : Message
     series_offered : tuple of SeriesInfo
@@ -137,12 +136,17 @@ class Session:
         self._engine = engine
         self._notices = Notices()
         self.opening = Opening(file_runner, self._notices, self._opened)
-        self._prompting = Prompting(
-            runner, engine, self.view_state, self._notices, settings.model_id or DEFAULT_MODEL
-        )
-        self.review = Review(lambda: self.scores)
-        self._prompting.answered.connect(lambda answer: self.review.record(*answer))
         self._encoding = IdleEncoding(runner, engine, self.view_state, self._notices)
+        self.prompting = Prompting(
+            runner,
+            engine,
+            self.view_state,
+            self._notices,
+            self._encoding,
+            settings.model_id or DEFAULT_MODEL,
+        )
+        self.review = Review(lambda: self.prompting.scores)
+        self.prompting.answered.connect(lambda answer: self.review.record(*answer))
         self.model_choice = ModelChoice(
             runner,
             file_runner,
@@ -150,12 +154,12 @@ class Session:
             models,
             settings,
             self._notices,
-            self._prompting,
+            self.prompting,
             self._encoding,
         )
         # Not on the model's runner: a mask is edited while another one is carried through.
         self._mask_editing = MaskEditing(
-            file_runner, self.view_state, self._notices, lambda: self.draw_over
+            file_runner, self.view_state, self._notices, lambda: self.prompting.draw_over
         )
         self._mask_import = MaskImport(file_runner, self._notices)
         self.saving = Saving(file_runner, self._notices)
@@ -165,7 +169,7 @@ class Session:
             engine,
             self.view_state,
             self._notices,
-            self._prompting,
+            self.prompting,
             self.saving,
         )
         self.measurements = Measurements(file_runner, self._notices)
@@ -184,7 +188,7 @@ class Session:
             models,
             self.view_state,
             self._notices,
-            self._prompting,
+            self.prompting,
             timings=Timings(user_data_dir() / "timings.json"),
             device=lambda: settings.device,
         )
@@ -218,12 +222,6 @@ class Session:
         self.save_questioned = self.saving.questioned
         self.status_changed = self._notices.status_changed
         self.message = self._notices.message
-        self.pending_changed = self._prompting.pending_changed
-        self.scores_changed = self._prompting.scores_changed
-        self.preview_changed = self._prompting.preview_changed
-        self.pending_changed.connect(
-            lambda _: self._encoding.make_way({(p.axis, p.slice_index) for p in self.pending})
-        )
 
     # -- models --------------------------------------------------------------------------------
 
@@ -300,16 +298,17 @@ class Session:
         view = restored.work.view
         self.set_document(document, restored.window)
         apply_view(view, self.view_state, document)
-        self.model_window = window_in(view, "model_window") or restored.window
-        self._prompting.scores.update(scores_in(view))
+        self.prompting.model_window = window_in(view, "model_window") or restored.window
+        self.prompting.scores.update(scores_in(view))
         self.review.restore(view.get("review"))
-        self.scores_changed.emit(None)
+        self.prompting.scores_changed.emit(None)
         self.source_path = restored.image_path
         self.recent.remember(restored.image_path, restored.volume, restored.window)
         self.keeper.resume(document, restored)
 
     def _view_content(self) -> dict[str, object]:
-        content = view_content(self.view_state, self.model_window, self.scores)
+        prompting = self.prompting
+        content = view_content(self.view_state, prompting.model_window, prompting.scores)
         return {**content, "review": self.review.content()}
 
     def set_document(self, document: Document | None, window: tuple[float, float]) -> None:
@@ -319,7 +318,7 @@ class Session:
         if self.document is not None:
             self._forget_embeddings(self.document.volume.uid)
         self.document = document
-        self._prompting.open(document, window)
+        self.prompting.open(document, window)
         self.review.open(document)
         self._mask_editing.open(document)
         self._mask_import.open(document)
@@ -353,89 +352,6 @@ class Session:
         bottom, top = np.percentile(voxels[::step, ::step, ::step], (low, high))
         self.view_state.window = (float(bottom), max(float(top), float(bottom) + 1e-3))
 
-    # -- prompting -----------------------------------------------------------------------------
-
-    @property
-    def pending(self) -> tuple[Prompt, ...]:
-        """Prompts that wait for their masks; drawn hollow."""
-        return self._prompting.pending
-
-    @property
-    def current_object(self) -> int | None:
-        """The object that further prompts refine; None after `accept`."""
-        return self._prompting.current_object
-
-    @property
-    def scores(self) -> Mapping[int, Mapping[int, float]]:
-        """The model's own estimate per object and slice, for badges and the review."""
-        return self._prompting.scores
-
-    @property
-    def model_id(self) -> str:
-        """The model that answers prompts."""
-        return self._prompting.model_id
-
-    @property
-    def model_window(self) -> tuple[float, float]:
-        """Intensities that become 0 and 1 for the network; not the display's window."""
-        return self._prompting.model_window
-
-    @model_window.setter
-    def model_window(self, window: tuple[float, float]) -> None:
-        self._prompting.model_window = window
-        self._encoding.open(self.document.volume if self.document else None, window)
-
-    @property
-    def draw_over(self) -> DrawOver:
-        """Which voxels a mask may take."""
-        return self._prompting.draw_over
-
-    @draw_over.setter
-    def draw_over(self, policy: DrawOver) -> None:
-        self._prompting.draw_over = policy
-
-    def place_box(self, axis: int, index: int, box_rc: tuple[int, int, int, int]) -> None:
-        """Ask for the mask of what lies in a half-open (r0, c0, r1, c1) box on a slice."""
-        self._prompting.place_box(axis, index, box_rc)
-
-    def place_point(self, index_zyx: tuple[float, float, float], axis: int, positive: bool) -> None:
-        """Ask for the current object's mask with one more click."""
-        self._prompting.place_point(index_zyx, axis, positive)
-
-    def place_scribble(
-        self,
-        points_zyx: tuple[tuple[float, float, float], ...],
-        axis: int,
-        radius_mm: float,
-        positive: bool,
-        *,
-        step: str = "Scribble",
-    ) -> None:
-        """Ask for the current object's mask with one more stroke; ``step`` names the undo step."""
-        self._prompting.place_scribble(points_zyx, axis, radius_mm, positive, step=step)
-
-    def preview_box(self, axis: int, index: int, box_rc: tuple[int, int, int, int] | None) -> None:
-        """Show the mask of a box while it is dragged; None hides it."""
-        if box_rc is not None:
-            self._encoding.make_way({(axis, index)})
-        self._prompting.preview_box(axis, index, box_rc)
-
-    def carry_through(self, start: int, stop: int, object_id: int | None = None) -> None:
-        """Carry an object's mask through a half-open range of slices, in both directions."""
-        self._prompting.carry_through(start, stop, object_id)
-
-    def accept(self) -> None:
-        """Finish the current object; the next prompt starts another."""
-        self._prompting.accept()
-
-    def next_alternative(self) -> None:
-        """Put another outline of the latest answer in its place; see `Prompting`."""
-        self._prompting.next_alternative()
-
-    def reset_object(self) -> None:
-        """Take back the current object's prompts and mask, as one undo step."""
-        self._prompting.reset_object()
-
     # -- editing -------------------------------------------------------------------------------
 
     def edit_mask(self, operation: Operation) -> None:
@@ -455,7 +371,7 @@ class Session:
 
     def undo(self) -> bool:
         """Cancel the latest waiting edit or prompt, else take back the last step."""
-        if self._mask_editing.drop_latest() or self._prompting.drop_latest():
+        if self._mask_editing.drop_latest() or self.prompting.drop_latest():
             return True
         return self.document is not None and self.document.undo()
 
@@ -463,16 +379,11 @@ class Session:
         """Do the last undone step again."""
         return self.document is not None and self.document.redo()
 
-    @property
-    def is_carrying(self) -> bool:
-        """Whether a mask is being carried through slices."""
-        return self._prompting.is_carrying
-
     def cancel(self, *, keep: bool = True) -> None:
         """Stop what runs; with ``keep``, a carry-through keeps the slices that are done."""
-        if keep and self._prompting.stop_carrying():
+        if keep and self.prompting.stop_carrying():
             return
-        self._prompting.drop_all()
+        self.prompting.drop_all()
         self._mask_editing.drop_all()
         self._mask_import.drop()
         self.measurements.drop()
@@ -503,7 +414,7 @@ class Session:
     def set_active_label(self, label_id: int) -> None:
         """Choose the label of new work; the current object is finished."""
         if label_id != self.view_state.active_label:
-            self.accept()
+            self.prompting.accept()
         self.view_state.active_label = label_id
 
     # -- saving and importing --------------------------------------------------------------------
@@ -527,11 +438,11 @@ class Session:
         self._mask_import.run(Path(path))
 
     def _snapshot(self) -> Snapshot:
-        model = self.models.get(self.model_id)
+        model = self.models.get(self.prompting.model_id)
         return self._editable().snapshot(
-            model_id=self.model_id,
+            model_id=self.prompting.model_id,
             model_sha256=model.sha256 if model else "",
-            window=self.model_window,
+            window=self.prompting.model_window,
             app_version=__version__,
         )
 

@@ -109,7 +109,14 @@ MAY_IMPORT = {
     "app/volume_range.py": {"app.core", "app.evaluation", "models", "numpy"},
     "app/measurements.py": {"app.core", "app.io", "app.measuring", "app.notices", "numpy"},
     "app/alternatives.py": {"app.core", "models", "numpy"},
-    "app/prompting.py": {"app.core", "app.notices", "app.previewing", "app.prompt_jobs", "models"},
+    "app/prompting.py": {
+        "app.core",
+        "app.encoding",
+        "app.notices",
+        "app.previewing",
+        "app.prompt_jobs",
+        "models",
+    },
     "app/prompt_jobs.py": {
         "app.alternatives",
         "app.core",

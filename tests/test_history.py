@@ -135,11 +135,11 @@ class Walk:
     def interrupt(self) -> None:
         """Do what a key or a result may do in the middle of a stroke."""
         act: Callable[[], object] = self.any_of(
-            self.session.reset_object,
+            self.session.prompting.reset_object,
             self.session.undo,
-            self.session.accept,
+            self.session.prompting.accept,
             self.label,
-            self.session.next_alternative,
+            self.session.prompting.next_alternative,
             self.runner.run_all,
             self.files.run_all,
             self.session.redo,
@@ -195,9 +195,9 @@ class Walk:
         """Box something and carry it, now and then from two key slices."""
         session = self.session
         for index in range(3, int(self.rng.integers(4, 9)), 3):
-            session.place_box(0, index, (3, 4, 13, 14))
+            session.prompting.place_box(0, index, (3, 4, 13, 14))
             self.runner.run_all()
-        session.carry_through(*sorted(self.rng.integers(0, 10, 2).tolist()))
+        session.prompting.carry_through(*sorted(self.rng.integers(0, 10, 2).tolist()))
 
     def measure(self) -> None:
         """Draw an angle or take a line away; the tools among the strokes draw rulers."""
@@ -225,10 +225,12 @@ class Walk:
 
     def other(self) -> None:
         act: Callable[[], object] = self.any_of(
-            self.session.accept,
-            self.session.reset_object,
-            lambda: self.session.carry_through(*sorted(self.rng.integers(0, 10, 2).tolist())),
-            lambda: setattr(self.session, "draw_over", self.any_of(*DrawOver)),
+            self.session.prompting.accept,
+            self.session.prompting.reset_object,
+            lambda: self.session.prompting.carry_through(
+                *sorted(self.rng.integers(0, 10, 2).tolist())
+            ),
+            lambda: setattr(self.session.prompting, "draw_over", self.any_of(*DrawOver)),
         )
         act()
 

@@ -155,7 +155,7 @@ def test_locked_and_missing_labels_are_refused_at_once(setup):
 
 def test_a_padlock_closed_meanwhile_is_honoured(setup):
     setup.paint(Region((2, 3, 6), (4, 5, 7)), 2)
-    setup.session.draw_over = DrawOver.ALL
+    setup.session.prompting.draw_over = DrawOver.ALL
     setup.session.edit_mask(Grow(1.0))
     job = setup.runner.jobs[0]
     plan = job.work

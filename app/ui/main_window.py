@@ -127,7 +127,7 @@ class MainWindow(QMainWindow):
         self.start_page.recent_requested.connect(lambda text: self.open_path(Path(text)))
         self.start_page.scheme_chosen.connect(lambda s: self.actions_table.run(f"mouse_{s}"))
         session.document_changed.connect(self._on_document_changed)
-        session.pending_changed.connect(lambda _: self._refresh())
+        session.prompting.pending_changed.connect(lambda _: self._refresh())
         session.measurements.changed.connect(lambda _: self.actions_table.refresh())
         session.recent.changed.connect(lambda _: self.actions_table.refresh())
         session.view_state.changed.connect(self._on_view_changed)
@@ -174,7 +174,7 @@ class MainWindow(QMainWindow):
             if model.kind.value == "promptable":
                 action = self.model_menu.addAction(model.title)
                 action.setCheckable(True)
-                action.setChecked(model.id == self.session.model_id)
+                action.setChecked(model.id == self.session.prompting.model_id)
                 action.triggered.connect(partial(self.session.model_choice.choose, model.id))
 
     def _fill_recent(self) -> None:

@@ -196,7 +196,7 @@ class SettingsDialog(QDialog):
         for model in self.session.models.values():
             if model.kind.value == "promptable":
                 self.model.addItem(model.title, model.id)
-        self.model.setCurrentIndex(self.model.findData(self.session.model_id))
+        self.model.setCurrentIndex(self.model.findData(self.session.prompting.model_id))
         self.model.blockSignals(False)
         self._show_device()
 
@@ -259,7 +259,7 @@ class SettingsDialog(QDialog):
 
     def _on_model(self) -> None:
         model_id = self.model.currentData()
-        if model_id and model_id != self.session.model_id:
+        if model_id and model_id != self.session.prompting.model_id:
             self.session.model_choice.choose(model_id)
 
     def _on_device(self) -> None:

@@ -59,7 +59,7 @@ class StatusBar(QStatusBar):
         self.activity.setText(status.text)
         self.bar.setVisible(status.is_busy)
         self.cancel_button.setVisible(status.can_cancel)
-        is_carrying = status.can_cancel and self.session.is_carrying
+        is_carrying = status.can_cancel and self.session.prompting.is_carrying
         self.cancel_button.setText(self.tr("Keep") if is_carrying else self.tr("Cancel"))
         self.drop_button.setVisible(is_carrying)
         if status.fraction is None:

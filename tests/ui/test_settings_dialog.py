@@ -75,7 +75,7 @@ def test_a_smaller_history_forgets_at_the_next_step(bench, dialog):  # noqa: F81
 
 def test_the_cache_is_limited_and_cleared(bench, dialog):  # noqa: F811
     cache = bench.session._engine.cache
-    bench.session.place_box(0, 10, (8, 8, 30, 34))
+    bench.session.prompting.place_box(0, 10, (8, 8, 30, 34))
     bench.runner.run_all()
     assert cache.nbytes > 0
     assert cache.disk_bytes() > 0
@@ -91,7 +91,7 @@ def test_the_cache_is_limited_and_cleared(bench, dialog):  # noqa: F811
     assert dialog.cache_note.text().startswith("0 MB")
     # No disk at all is a choice, too.
     dialog.disk_mb.setValue(0)
-    bench.session.place_box(0, 11, (8, 8, 30, 34))
+    bench.session.prompting.place_box(0, 11, (8, 8, 30, 34))
     bench.runner.run_all()
     assert cache.disk_bytes() == 0
 

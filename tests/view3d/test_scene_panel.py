@@ -309,7 +309,7 @@ def test_the_scan_is_rendered_on_demand(shown):
 
 def test_dragging_turns_and_r_turns_back_without_touching_the_work(shown, monkeypatch):
     view, resets = shown.scene.view, []
-    monkeypatch.setattr(shown.session, "reset_object", lambda: resets.append(1))
+    monkeypatch.setattr(shown.session.prompting, "reset_object", lambda: resets.append(1))
     eye = view.camera.eye_lps
     left = Qt.MouseButton.LeftButton
     cursor = shown.session.view_state.cursor_zyx

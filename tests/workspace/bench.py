@@ -103,11 +103,11 @@ def worked_on(image: Path) -> Bench:
     """Return a run in which much was done to a scan."""
     bench = Bench()
     bench.open(image)
-    bench.session.place_box(0, 4, (2, 2, 9, 10))
+    bench.session.prompting.place_box(0, 4, (2, 2, 9, 10))
     bench.run()
     bench.session.add_label("lesion")
     bench.paint(1, 2)
-    bench.session.place_point((3.25, 5.0, 6.0), 0, True)
+    bench.session.prompting.place_point((3.25, 5.0, 6.0), 0, True)
     bench.run()
     bench.paint(6, 2)
     bench.session.undo()

@@ -47,7 +47,7 @@ def test_after_a_crash_the_next_start_goes_on_exactly_there(image):
     assert state(second.document) == before
     assert second.session.view_state.cursor_zyx == (3, 4, 5)
     assert second.session.view_state.window == (-7.5, 212.25)
-    assert second.session.scores == first.session.scores
+    assert second.session.prompting.scores == first.session.prompting.scores
     # The undo history is the same step by step, down to the scan as it was opened, and back.
     while first.session.undo():
         assert second.session.undo()

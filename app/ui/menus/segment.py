@@ -87,11 +87,20 @@ def specs(window: MainWindow) -> list[ActionSpec]:
             lambda: press_tool(is_alternate=True),
             is_open,
         ),
-        ActionSpec("accept", "Segment", tr("Accept"), "Return|Enter", session.accept, is_open),
         ActionSpec(
-            "alternative", "Segment", tr("Another outline"), "C", session.next_alternative, is_open
+            "accept", "Segment", tr("Accept"), "Return|Enter", session.prompting.accept, is_open
         ),
-        ActionSpec("reset", "Segment", tr("Reset object"), "R", session.reset_object, is_open),
+        ActionSpec(
+            "alternative",
+            "Segment",
+            tr("Another outline"),
+            "C",
+            session.prompting.next_alternative,
+            is_open,
+        ),
+        ActionSpec(
+            "reset", "Segment", tr("Reset object"), "R", session.prompting.reset_object, is_open
+        ),
         ActionSpec(
             "carry",
             "Segment",
