@@ -90,7 +90,7 @@ class Session:
     keeper : Keeper
         Keeps the work on the open scan in a workspace.
     model_choice : ModelChoice
-        The models on this machine; `load_model` and `import_model` lead there.
+        The models on this machine; which one answers prompts, and where it runs.
     measurements : Measurements
     beside : Beside
         A second scan and an earlier label map, shown with the open scan.
@@ -179,7 +179,7 @@ class Session:
         self.recent = RecentFiles(
             file_runner, settings, self._notices, user_cache_dir() / "pictures"
         )
-        self.tuning = Tuning(runner, engine, settings, self._notices, self.load_model)
+        self.tuning = Tuning(runner, engine, settings, self._notices, self.model_choice.load)
         self.scene_source = SceneSource(file_runner, self._notices)
         self.automatic = Automatic(
             runner,
@@ -222,26 +222,6 @@ class Session:
         self.save_questioned = self.saving.questioned
         self.status_changed = self._notices.status_changed
         self.message = self._notices.message
-
-    # -- models --------------------------------------------------------------------------------
-
-    @property
-    def models(self) -> Mapping[str, InstalledModel]:
-        """Installed models by id."""
-        return self.model_choice.installed
-
-    @property
-    def device_text(self) -> str:
-        """Where and how the model runs, and why there."""
-        return self.model_choice.device_text
-
-    def load_model(self, model_id: str | None = None) -> None:
-        """Make a model ready on the worker; a prompt given meanwhile waits for it."""
-        self.model_choice.load(model_id)
-
-    def import_model(self, path: Path) -> None:
-        """Add a published checkpoint on the worker, and use it if it takes prompts."""
-        self.model_choice.add(path)
 
     # -- opening -------------------------------------------------------------------------------
 
@@ -438,7 +418,7 @@ class Session:
         self._mask_import.run(Path(path))
 
     def _snapshot(self) -> Snapshot:
-        model = self.models.get(self.prompting.model_id)
+        model = self.model_choice.installed.get(self.prompting.model_id)
         return self._editable().snapshot(
             model_id=self.prompting.model_id,
             model_sha256=model.sha256 if model else "",

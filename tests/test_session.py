@@ -112,13 +112,13 @@ def test_a_box_waits_then_becomes_one_undo_step(setup):
 
 def test_a_box_drawn_before_the_model_is_ready_fires_when_it_is(setup):
     document = setup.open(tube())
-    setup.session.load_model()
+    setup.session.model_choice.load()
     setup.box()
     assert setup.built == 0
     setup.runner.run_all()
     assert setup.built == 1
     assert document.labelmap.voxels.any()
-    assert "test bench" in setup.session.device_text
+    assert "test bench" in setup.session.model_choice.device_text
 
 
 def test_undo_while_waiting_cancels_the_box(setup):
@@ -290,7 +290,7 @@ def test_a_failing_model_says_so_and_leaves_the_document_alone(setup, caplog):
             raise RuntimeError("out of cheese")
 
     document = setup.open(tube())
-    setup.session.load_model()
+    setup.session.model_choice.load()
     setup.runner.run_all()
     setup.engine._segmenters["embedded"].model = Broken()
     setup.box()
@@ -472,7 +472,7 @@ def test_a_sure_model_offers_none(setup, monkeypatch):
 
 def test_a_box_drawn_while_slices_are_encoded_waits_for_its_own_only(setup):
     document = setup.open(tube())
-    setup.session.load_model()
+    setup.session.model_choice.load()
     setup.runner.run_next()
     (idle,) = [job for job in setup.runner.jobs if job.key == "encode" and not job.is_cancelled]
     setup.box(index=7)

@@ -170,7 +170,7 @@ class MainWindow(QMainWindow):
     def _fill_models(self) -> None:
         """List the models that take prompts; the one in use is checked."""
         self.model_menu.clear()
-        for model in self.session.models.values():
+        for model in self.session.model_choice.installed.values():
             if model.kind.value == "promptable":
                 action = self.model_menu.addAction(model.title)
                 action.setCheckable(True)
@@ -357,7 +357,7 @@ class MainWindow(QMainWindow):
             checkpoints = [p for p in paths if is_checkpoint(p)]
             scans = [p for p in paths if p not in checkpoints]
             for path in checkpoints:
-                self.session.import_model(path)
+                self.session.model_choice.add(path)
             if scans:
                 self.open_path(scans[0])
 

@@ -193,7 +193,7 @@ class SettingsDialog(QDialog):
     def _show_model(self) -> None:
         self.model.blockSignals(True)
         self.model.clear()
-        for model in self.session.models.values():
+        for model in self.session.model_choice.installed.values():
             if model.kind.value == "promptable":
                 self.model.addItem(model.title, model.id)
         self.model.setCurrentIndex(self.model.findData(self.session.prompting.model_id))
@@ -204,7 +204,7 @@ class SettingsDialog(QDialog):
         if self._is_over:
             return  # the answer comes too late
         self.device.setCurrentIndex(self.device.findData(self.session.settings.device))
-        self.device_note.setText(self.session.device_text)
+        self.device_note.setText(self.session.model_choice.device_text)
 
     def _show_cache(self, n_bytes: int) -> None:
         if self._is_over:

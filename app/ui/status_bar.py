@@ -69,7 +69,7 @@ class StatusBar(QStatusBar):
             self.bar.setValue(round(1000 * status.fraction))
 
     def _show_device(self) -> None:
-        text = self.session.device_text or self.tr("Loading the model …")
-        short = text.partition(" on ")[0] if self.session.device_text else text
+        text = self.session.model_choice.device_text or self.tr("Loading the model …")
+        short = text.partition(" on ")[0] if self.session.model_choice.device_text else text
         self.chip.setText(short)
         self.chip.setToolTip(text)

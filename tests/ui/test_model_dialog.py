@@ -41,7 +41,7 @@ class Shelf:
         self.session = Session(self.runner, self.files, engine, self.models, self.settings)
         self.told: list[str] = []
         self.session.message.connect(lambda message: self.told.append(message.text))
-        self.session.load_model()
+        self.session.model_choice.load()
         self.runner.run_all()
         self.window = QWidget()
         qtbot.addWidget(self.window)
@@ -123,7 +123,7 @@ def test_the_model_of_the_last_session_may_be_gone(qtbot, bright_model, user_hom
     )
     told = []
     session.message.connect(lambda message: told.append(message.text))
-    session.load_model()
+    session.model_choice.load()
     runner.run_all()
     assert session.prompting.model_id == "embedded"
     assert settings.model_id == "embedded"

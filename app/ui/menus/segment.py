@@ -29,7 +29,7 @@ def specs(window: MainWindow) -> list[ActionSpec]:
     def import_model() -> None:
         path = dialogs.ask_weights(window, session.settings.last_folder)
         if path is not None:
-            session.import_model(path)
+            session.model_choice.add(path)
 
     def show_models() -> None:
         dialogs.show_once(window, ModelDialog, lambda: ModelDialog(session, window))
