@@ -86,7 +86,7 @@ def _walk(application, out: Path) -> None:
 
     asked = read_prompts(resource_path(PROMPTS), volume)
     info = next(iter(asked.labels))
-    session.change_label(
+    session.label_editing.change(
         _named(next(iter(session.document.label_table)), info.name, info.colour), "Rename"
     )
     box = next(p for p in asked.prompts if isinstance(p, BoxPrompt))

@@ -15,11 +15,10 @@ from app import __version__
 from app.automatic import Automatic
 from app.beside import Beside
 from app.core.annotations import Annotation
-from app.core.commands import SetLabels, add_label, change_label
 from app.core.document import Document, Snapshot, UndoStack
 from app.core.errors import PromptError
 from app.core.events import Event
-from app.core.labels import LabelInfo, LabelTable
+from app.core.labels import LabelTable
 from app.core.tasks import Runner
 from app.core.view_state import ViewState
 from app.core.volume import Volume
@@ -95,7 +94,7 @@ class Session:
     beside : Beside
         A second scan and an earlier label map, shown with the open scan.
     label_editing : LabelEditing
-        Merges and splits labels.
+        Adds, changes, chooses, merges and splits labels.
     recent : RecentFiles
     tuning : Tuning
     scene_source : SceneSource
@@ -173,7 +172,9 @@ class Session:
             self.saving,
         )
         self.measurements = Measurements(file_runner, self._notices)
-        self.label_editing = LabelEditing(file_runner, self._notices)
+        self.label_editing = LabelEditing(
+            file_runner, self.view_state, self._notices, self.prompting.accept
+        )
         # Only looked at: for that, a tilted series on a regular grid is good enough.
         self.beside = Beside(file_runner, self._notices, partial(read_image, resample=True))
         self.recent = RecentFiles(
@@ -371,31 +372,6 @@ class Session:
         self.automatic.stop()
         self.opening.drop()
         self.restoring.drop()
-
-    # -- labels --------------------------------------------------------------------------------
-
-    def add_label(self, name: str = "") -> LabelInfo:
-        """Add a label with a free value and colour, and make it the active one."""
-        document = self._editable()
-        info = document.label_table.new_label(name)
-        document.do(add_label(document.label_table, info))
-        self.set_active_label(info.id)
-        return info
-
-    def change_label(self, info: LabelInfo, what: str) -> None:
-        """Replace a label's name, colour, visibility or padlock; ``what`` names the undo step."""
-        document = self._editable()
-        document.do(change_label(document.label_table, info, what))
-
-    def set_labels(self, table: LabelTable, what: str) -> None:
-        """Replace the whole table, e.g. by a preset."""
-        self._editable().do(SetLabels(what, table))
-
-    def set_active_label(self, label_id: int) -> None:
-        """Choose the label of new work; the current object is finished."""
-        if label_id != self.view_state.active_label:
-            self.prompting.accept()
-        self.view_state.active_label = label_id
 
     # -- saving and importing --------------------------------------------------------------------
 

@@ -143,7 +143,7 @@ def test_padlocked_labels_keep_their_voxels(setup):
 @pytest.mark.parametrize("policy", list(DrawOver))
 def test_the_policy_says_what_else_may_be_taken(setup, policy):
     document = setup.document
-    info = setup.session.add_label("mine")
+    info = setup.session.label_editing.add("mine")
     half = Region(ORGAN.start_zyx, (8, 14, 18))
     document.do(EditVoxels("draw", half, np.full(half.shape_zyx, info.id, np.uint8)))
     setup.session.prompting.draw_over = policy
@@ -241,7 +241,7 @@ def test_stopped_with_keep_what_is_done_enters(setup):
 def test_what_was_drawn_meanwhile_is_kept(setup):
     setup.automatic.run("tiny")
     setup.runner.run_all()  # the network is done, its labels are being entered
-    info = setup.session.add_label("mine")
+    info = setup.session.label_editing.add("mine")
     half = Region(ORGAN.start_zyx, (8, 14, 18))
     setup.document.do(EditVoxels("draw", half, np.full(half.shape_zyx, info.id, np.uint8)))
     setup.run_jobs()
@@ -339,6 +339,6 @@ def test_a_piece_that_is_gone_or_locked_is_not_refined(setup):
     with pytest.raises(UsageError, match="Nothing is left"):
         setup.automatic.found.refine(found)
     info = replace(document.label_table.get(3), locked=True)
-    setup.session.change_label(info, "Lock")
+    setup.session.label_editing.change(info, "Lock")
     with pytest.raises(UsageError, match="locked"):
         setup.automatic.found.refine(found)

@@ -169,23 +169,23 @@ class Walk:
         number, table = int(self.rng.integers(1, 6)), self.document.label_table
         info = table.get(number)
         if info is None:
-            self.session.add_label()
+            self.session.label_editing.add()
             return
         if info.locked:
-            self.session.change_label(replace(info, locked=False), "Unlock")
+            self.session.label_editing.change(replace(info, locked=False), "Unlock")
             return
         others = [i.id for i in table][: int(self.rng.integers(1, 4))]
         place, opacity = int(self.rng.integers(len(table))), float(self.rng.random())
         editing, session = self.session.label_editing, self.session
         act: Callable[[], object] = self.any_of(
             lambda: self.document.do(DeleteLabel(number)),
-            lambda: session.change_label(replace(info, locked=True), "Lock"),
-            lambda: session.change_label(replace(info, name=f"{opacity}"), "Rename"),
-            lambda: session.change_label(replace(info, opacity=opacity), "Opacity of"),
-            lambda: session.set_labels(table.with_moved(number, place), "Move label"),
-            lambda: session.set_active_label(number),
-            lambda: session.set_active_label(number),
-            lambda: session.set_active_label(number),
+            lambda: session.label_editing.change(replace(info, locked=True), "Lock"),
+            lambda: session.label_editing.change(replace(info, name=f"{opacity}"), "Rename"),
+            lambda: session.label_editing.change(replace(info, opacity=opacity), "Opacity of"),
+            lambda: session.label_editing.set_table(table.with_moved(number, place), "Move label"),
+            lambda: session.label_editing.choose(number),
+            lambda: session.label_editing.choose(number),
+            lambda: session.label_editing.choose(number),
             lambda: editing.merge(number, others),
             lambda: editing.split(number),
         )
@@ -258,7 +258,9 @@ class Walk:
                 tool.cancel(self.session)
             # Mostly the active label is locked or gone: take another one.
             free = [i for i in self.document.label_table if not i.locked]
-            self.session.set_active_label(free[0].id if free else self.session.add_label().id)
+            self.session.label_editing.choose(
+                free[0].id if free else self.session.label_editing.add().id
+            )
         if self.rng.random() < 0.8:
             self.runner.run_all()
             self.files.run_all()

@@ -269,12 +269,12 @@ def test_a_locked_label_takes_no_prompt_and_a_second_label_does_not_eat_the_firs
     setup.box()
     setup.runner.run_all()
     before = document.labelmap.voxels.copy()
-    setup.session.set_active_label(2)
+    setup.session.label_editing.choose(2)
     setup.box()
     setup.runner.run_all()
     np.testing.assert_array_equal(document.labelmap.voxels, before)
     lesion = document.label_table.get(2)
-    setup.session.change_label(replace(lesion, locked=True), "Lock")
+    setup.session.label_editing.change(replace(lesion, locked=True), "Lock")
     with pytest.raises(PromptError, match="locked"):
         setup.box()
 
@@ -385,7 +385,7 @@ def test_the_undo_budget_of_the_settings_is_kept(setup, tmp_path):
     setup.session.open(tmp_path / "a.nii.gz")
     setup.files.run_all()
     for _ in range(30):
-        setup.session.add_label()
+        setup.session.label_editing.add()
     assert len(setup.session.document.undo_labels) < 30
 
 

@@ -190,13 +190,13 @@ class Editor:
 
     def label(self) -> None:
         if len(self._document().label_table) < 8:
-            self._session.add_label()
+            self._session.label_editing.add()
 
     def delete_label(self) -> None:
         labels = tuple(self._document().label_table)
         if len(labels) > 2:
             self._document().do(DeleteLabel(self._rng.choice(labels).id))
-            self._session.set_active_label(next(iter(self._document().label_table)).id)
+            self._session.label_editing.choose(next(iter(self._document().label_table)).id)
 
     def window(self) -> None:
         low = self._rng.uniform(-500, 100)

@@ -191,7 +191,7 @@ def test_deleting_a_locked_label_is_refused_in_words(bench):
 def test_a_prompt_on_a_locked_label_is_refused_in_words(bench):
     document = bench.open()
     bench.window.label_panel.table.item(0, 3).setCheckState(Qt.CheckState.Checked)
-    bench.session.set_active_label(1)
+    bench.session.label_editing.choose(1)
     bench.drag(0, (10.0, 10.0, 13.0), (10.0, 28.0, 33.0))
     assert bench.session.prompting.pending == ()
     assert "locked" in bench.window.message_bar.label.text()
@@ -253,7 +253,7 @@ def test_surfaces_names_and_prompts_are_exported_and_are_no_saved_mask(
 )
 def test_closing_with_unsaved_work_asks_first(bench, monkeypatch, answer, closes):
     document = bench.open()
-    bench.session.add_label("more")
+    bench.session.label_editing.add("more")
     assert document.is_modified
     monkeypatch.setattr(dialogs, "ask_unsaved", lambda parent: answer)
     bench.window.close()

@@ -63,10 +63,10 @@ def test_larger_text_is_larger_at_once(bench, dialog):  # noqa: F811
 def test_a_smaller_history_forgets_at_the_next_step(bench, dialog):  # noqa: F811
     document = bench.session.document
     for _ in range(10):
-        bench.session.add_label()
+        bench.session.label_editing.add()
     assert len(document.undo_labels) == 10
     bench.session.tuning.limit_undo(0, document)
-    bench.session.add_label()
+    bench.session.label_editing.add()
     assert len(document.undo_labels) < 10
     dialog.undo_mb.setValue(64)
     assert document._history.max_bytes == 64 << 20

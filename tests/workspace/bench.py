@@ -105,7 +105,7 @@ def worked_on(image: Path) -> Bench:
     bench.open(image)
     bench.session.prompting.place_box(0, 4, (2, 2, 9, 10))
     bench.run()
-    bench.session.add_label("lesion")
+    bench.session.label_editing.add("lesion")
     bench.paint(1, 2)
     bench.session.prompting.place_point((3.25, 5.0, 6.0), 0, True)
     bench.run()

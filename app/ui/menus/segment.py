@@ -41,7 +41,7 @@ def specs(window: MainWindow) -> list[ActionSpec]:
     def take_label(number: int) -> None:
         labels = tuple(session.document.label_table) if session.document else ()
         if number < len(labels):
-            session.set_active_label(labels[number].id)
+            session.label_editing.choose(labels[number].id)
 
     def is_in_hand(tool_id: str) -> bool:
         return state.active_tool == tool_id
