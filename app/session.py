@@ -130,9 +130,6 @@ class Session:
         self.view_state = ViewState()
         self.document: Document | None = None
         self.source_path: Path | None = None
-        self._runner = runner
-        self._file_runner = file_runner
-        self._engine = engine
         self._notices = Notices()
         self.opening = Opening(file_runner, self._notices, self._opened)
         self._encoding = IdleEncoding(runner, engine, self.view_state, self._notices)
@@ -297,7 +294,7 @@ class Session:
         self.cancel(keep=False)
         self.keeper.leave()
         if self.document is not None:
-            self._forget_embeddings(self.document.volume.uid)
+            self._encoding.forget(self.document.volume.uid)
         self.document = document
         self.prompting.open(document, window)
         self.review.open(document)
@@ -315,15 +312,6 @@ class Session:
             self.view_state.active_label = next((i.id for i in document.label_table), 1)
         self._encoding.open(document.volume if document is not None else None, window)
         self.document_changed.emit(document)
-
-    def _forget_embeddings(self, volume_uid: str) -> None:
-        # The cache is the worker's: it may be adding to it right now.
-        self._runner.submit(
-            lambda ctx: self._engine.cache.drop_volume(volume_uid),
-            key=f"forget {volume_uid}",
-            done=lambda _: None,
-            failed=self._notices.failed("forget"),
-        )
 
     def use_percentile_window(self, low: float, high: float) -> None:
         """Display from one percentile of the scan's values to another."""

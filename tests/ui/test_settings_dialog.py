@@ -24,7 +24,7 @@ LEFT = Qt.MouseButton.LeftButton
 def dialog(bench) -> SettingsDialog:  # noqa: F811
     bench.open()
     folder = user_cache_dir() / "embeddings"
-    bench.session._engine.cache = EmbeddingCache(512 << 20, folder=folder)
+    bench.engine.cache = EmbeddingCache(512 << 20, folder=folder)
     bench.window.activateWindow()
     bench.qtbot.waitUntil(bench.window.isActiveWindow)
     bench.key(Qt.Key.Key_Comma, CONTROL)
@@ -74,7 +74,7 @@ def test_a_smaller_history_forgets_at_the_next_step(bench, dialog):  # noqa: F81
 
 
 def test_the_cache_is_limited_and_cleared(bench, dialog):  # noqa: F811
-    cache = bench.session._engine.cache
+    cache = bench.engine.cache
     bench.session.prompting.place_box(0, 10, (8, 8, 30, 34))
     bench.runner.run_all()
     assert cache.nbytes > 0
@@ -97,7 +97,7 @@ def test_the_cache_is_limited_and_cleared(bench, dialog):  # noqa: F811
 
 
 def test_another_device_is_used_at_once(bench, dialog):  # noqa: F811
-    engine = bench.session._engine
+    engine = bench.engine
     engine.load("embedded")
     dialog.device.setCurrentIndex(dialog.device.findData("cpu"))
     dialog.device.activated.emit(dialog.device.currentIndex())
