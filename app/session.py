@@ -42,13 +42,13 @@ from app.settings import Settings, user_cache_dir, user_data_dir
 from app.timings import Timings
 from app.tuning import Tuning
 from app.view3d.surfaces import SceneSource
+from app.view_keeping import ViewKeeping
 from app.volume_figures import VolumeFigures
 from app.workspace.keeper import Keeper
 from app.workspace.restoring import ImageWanted, Offer, Restored, Restoring
 from app.workspace.schema import SUFFIX as WORKSPACE_SUFFIX
 from app.workspace.step import restored_document
 from app.workspace.store import ImageRef
-from app.workspace.view import apply_view, scores_in, view_content, window_in
 from app.workspace.writing import Trouble, Writing
 from models.base import InstalledModel
 from models.engine import DEFAULT_MODEL, InferenceEngine
@@ -191,6 +191,7 @@ class Session:
             device=lambda: settings.device,
         )
         self.model_choice.changed.connect(lambda _: self.automatic.list_models())
+        self._view_keeping = ViewKeeping(self.view_state, self.prompting, self.review)
         workspaces = user_data_dir() / "workspaces"
         self.writing = Writing(journal_runner or file_runner, self._notices)
         self.restoring = Restoring(
@@ -209,7 +210,7 @@ class Session:
             self.restoring,
             self._notices,
             workspaces,
-            view=self._view_content,
+            view=self._view_keeping.content,
             app_version=__version__,
         )
 
@@ -273,21 +274,11 @@ class Session:
     def _show_restored(self, restored: Restored) -> None:
         undo_stack = UndoStack(self.settings.undo_megabytes << 20)
         document = restored_document(restored.volume, restored.work, undo_stack)
-        view = restored.work.view
         self.set_document(document, restored.window)
-        apply_view(view, self.view_state, document)
-        self.prompting.model_window = window_in(view, "model_window") or restored.window
-        self.prompting.scores.update(scores_in(view))
-        self.review.restore(view.get("review"))
-        self.prompting.scores_changed.emit(None)
+        self._view_keeping.restore(restored.work.view, document, restored.window)
         self.source_path = restored.image_path
         self.recent.remember(restored.image_path, restored.volume, restored.window)
         self.keeper.resume(document, restored)
-
-    def _view_content(self) -> dict[str, object]:
-        prompting = self.prompting
-        content = view_content(self.view_state, prompting.model_window, prompting.scores)
-        return {**content, "review": self.review.content()}
 
     def set_document(self, document: Document | None, window: tuple[float, float]) -> None:
         """Show another document; whatever ran for the old one is cancelled."""

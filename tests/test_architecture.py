@@ -79,6 +79,7 @@ MAY_IMPORT = {
         "app.settings",
         "app.tuning",
         "app.view3d",
+        "app.view_keeping",
         "app.timings",
         "app.workspace",
         "models",
@@ -148,6 +149,7 @@ MAY_IMPORT = {
     "app/previewing.py": {"app.core", "models", "numpy"},
     "app/mask_editing.py": {"app.core", "app.editing", "app.notices"},
     "app/notices.py": {"app.core", "numpy"},
+    "app/view_keeping.py": {"app.core", "app.prompting", "app.review", "app.workspace"},
     "app/view3d": {"app.core", "app.notices", "app.view3d", "numpy", "resources"},
     # In a process of its own: see `test_vtk_is_never_loaded_into_the_program`.
     "app/view3d/scene.py": {"app.view3d", "numpy", "vtkmodules"},
