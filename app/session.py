@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from app import __version__
 from app.automatic import Automatic
 from app.beside import Beside
@@ -21,7 +19,7 @@ from app.core.events import Event
 from app.core.labels import LabelTable
 from app.core.tasks import Runner
 from app.core.view_state import ViewState
-from app.core.volume import Volume
+from app.core.volume import Volume, percentile_window
 from app.editing.operation import Operation
 from app.encoding import IdleEncoding
 from app.exporting import SaveReport
@@ -306,11 +304,7 @@ class Session:
 
     def use_percentile_window(self, low: float, high: float) -> None:
         """Display from one percentile of the scan's values to another."""
-        voxels = self._editable().volume.voxels
-        # Every n-th voxel is enough for a display and takes no time.
-        step = max(1, round((voxels.size / 200_000) ** (1 / 3)))
-        bottom, top = np.percentile(voxels[::step, ::step, ::step], (low, high))
-        self.view_state.window = (float(bottom), max(float(top), float(bottom) + 1e-3))
+        self.view_state.window = percentile_window(self._editable().volume.voxels, low, high)
 
     # -- editing -------------------------------------------------------------------------------
 

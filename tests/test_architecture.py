@@ -83,7 +83,6 @@ MAY_IMPORT = {
         "app.timings",
         "app.workspace",
         "models",
-        "numpy",
     },
     "app/report_letters.py": {"reportlab"},
     "app/reporting.py": {
