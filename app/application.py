@@ -67,13 +67,13 @@ class Application:
         self.session.cancel(keep=False)
         self.runner.renew()
         self._engine.renew()
-        self.session.load_model()
+        self.session.model_choice.load()
 
     def show(self) -> None:
         """Show the window, then let the worker load the model."""
         self.window.show()
-        QTimer.singleShot(0, self.session.load_model)
-        QTimer.singleShot(0, self.session.look_for_unfinished)
+        QTimer.singleShot(0, self.session.model_choice.load)
+        QTimer.singleShot(0, self.session.restoring.look_for_unfinished)
 
     def close(self) -> bool:
         """Close the window and end the workers; False if one did not stop."""

@@ -86,7 +86,7 @@ def _walk(application, out: Path) -> None:
 
     asked = read_prompts(resource_path(PROMPTS), volume)
     info = next(iter(asked.labels))
-    session.change_label(
+    session.label_editing.change(
         _named(next(iter(session.document.label_table)), info.name, info.colour), "Rename"
     )
     box = next(p for p in asked.prompts if isinstance(p, BoxPrompt))
@@ -99,14 +99,18 @@ def _walk(application, out: Path) -> None:
     window.grid.fit()
     application.qt.processEvents()
     view = window.grid.panels[box.axis].view
-    _wait(session.scores_changed, lambda: _drag_box(view, box), faults)
+    _wait(session.prompting.scores_changed, lambda: _drag_box(view, box), faults)
     if box.through is not None:
         low, high = box.through
-        _wait(session.scores_changed, lambda: session.carry_through(low, high), faults)
+        _wait(
+            session.prompting.scores_changed,
+            lambda: session.prompting.carry_through(low, high),
+            faults,
+        )
     saved = _wait(session.saved, lambda: session.save_mask(out / "mask.nii.gz"), faults)
     if saved.prompts_path is not None:
         shutil.move(saved.prompts_path, out / "prompts.json")
-    session.accept()
+    session.prompting.accept()
     _write_report(session.document, out / "report.csv")
     for _ in range(3):
         application.qt.processEvents()

@@ -72,6 +72,16 @@ class IdleEncoding:
         self._spec = spec
         self._restart()
 
+    def forget(self, volume_uid: str) -> None:
+        """Drop what was encoded of a volume."""
+        # The cache is the worker's: it may be adding to it right now.
+        self._runner.submit(
+            lambda ctx: self._engine.cache.drop_volume(volume_uid),
+            key=f"forget {volume_uid}",
+            done=lambda _: None,
+            failed=self._notices.failed("forget"),
+        )
+
     def make_way(self, wanted: Collection[SliceOf]) -> None:
         """Free the worker for a request at once, unless just its slices are being encoded."""
         if self._handle is not None and wanted and not set(wanted) & set(self._asked):

@@ -1,4 +1,4 @@
-"""Merging labels and splitting one into its pieces: planned on a worker, one undo step each."""
+"""Labels as a whole, one undo step each; merging and splitting is planned on a worker."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from app.core.commands import ApplyDelta, SetLabels, SetPrompts
+from app.core.commands import ApplyDelta, SetLabels, SetPrompts, add_label, change_label
 from app.core.document import Document
 from app.core.errors import UsageError
 from app.core.geometry import Region
-from app.core.labels import LabelTable, VoxelDelta
+from app.core.labels import LabelInfo, LabelTable, VoxelDelta
 from app.core.tasks import JobHandle, Runner
+from app.core.view_state import ViewState
 from app.notices import Notices
 
 # More pieces than this are noise, to be removed and not named.
@@ -20,12 +21,30 @@ MOST_PIECES = 64
 
 
 class LabelEditing:
-    """Changes of whole labels in the open document."""
+    """Changes of whole labels in the open document.
 
-    def __init__(self, runner: Runner, notices: Notices) -> None:
+    Parameters
+    ----------
+    runner : Runner
+    view_state : ViewState
+        Knows the label of new work.
+    notices : Notices
+    finish_object : callable
+        Called when work goes on with another label.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        view_state: ViewState,
+        notices: Notices,
+        finish_object: Callable[[], None],
+    ) -> None:
         self._document: Document | None = None
         self._runner = runner
+        self._view_state = view_state
         self._notices = notices
+        self._finish_object = finish_object
         self._handle: JobHandle | None = None
 
     def open(self, document: Document | None) -> None:
@@ -35,6 +54,29 @@ class LabelEditing:
             self._handle = None
             self._notices.end("labels")
         self._document = document
+
+    def add(self, name: str = "") -> LabelInfo:
+        """Add a label with a free value and colour, and make it the active one."""
+        document = self._open_document()
+        info = document.label_table.new_label(name)
+        document.do(add_label(document.label_table, info))
+        self.choose(info.id)
+        return info
+
+    def change(self, info: LabelInfo, what: str) -> None:
+        """Replace a label's name, colour, visibility or padlock; ``what`` names the undo step."""
+        document = self._open_document()
+        document.do(change_label(document.label_table, info, what))
+
+    def set_table(self, table: LabelTable, what: str) -> None:
+        """Replace the whole table, e.g. by a preset."""
+        self._open_document().do(SetLabels(what, table))
+
+    def choose(self, label_id: int) -> None:
+        """Choose the label of new work; the current object is finished."""
+        if label_id != self._view_state.active_label:
+            self._finish_object()
+        self._view_state.active_label = label_id
 
     def merge(self, target_id: int, others: Sequence[int]) -> None:
         """Give the voxels and prompts of labels to another one and remove them.

@@ -98,10 +98,6 @@ class Opening:
             progress=self._notices.progress("open", f"Opening {path.name}"),
         )
 
-    def follow(self, handle: JobHandle | None) -> None:
-        """Let `drop` cancel another job that opens something, too."""
-        self._handle = handle or self._handle
-
     def drop(self) -> None:
         """Cancel what is being opened."""
         if self._handle is not None:

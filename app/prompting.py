@@ -25,6 +25,7 @@ from app.core.prompts import (
 )
 from app.core.tasks import Runner
 from app.core.view_state import ViewState
+from app.encoding import IdleEncoding
 from app.notices import Notices
 from app.previewing import Previewing
 from app.prompt_jobs import PromptJobs
@@ -43,8 +44,7 @@ class Prompting:
     document : Document, optional
         Set by the session when another scan is opened.
     model_id : str
-    model_window : tuple of 2 float
-        Intensities that become 0 and 1 for the network.
+        The model that answers.
 
     Events
     ------
@@ -60,13 +60,15 @@ class Prompting:
         engine: InferenceEngine,
         view_state: ViewState,
         notices: Notices,
+        encoding: IdleEncoding,
         model_id: str,
     ) -> None:
         self.document: Document | None = None
         self.model_id = model_id
-        self.model_window: tuple[float, float] = (0.0, 1.0)
+        self._model_window: tuple[float, float] = (0.0, 1.0)
         self._engine = engine
         self._view_state = view_state
+        self._encoding = encoding
         self._previewing = Previewing(runner, engine)
         self._jobs = PromptJobs(runner, engine, notices, self._previewing)
         self._current_object: int | None = None
@@ -74,17 +76,30 @@ class Prompting:
         self.scores_changed = self._jobs.scores_changed
         self.answered = self._jobs.answered
         self.preview_changed = self._previewing.changed
+        self.pending_changed.connect(
+            lambda _: encoding.make_way({(p.axis, p.slice_index) for p in self.pending})
+        )
 
     def open(self, document: Document | None, window: tuple[float, float]) -> None:
         """Work on another document."""
         self._jobs.open(document)
         self.document = document
-        self.model_window = window
+        self._model_window = window
         self._current_object = None
 
     @property
+    def model_window(self) -> tuple[float, float]:
+        """Intensities that become 0 and 1 for the network; not the display's window."""
+        return self._model_window
+
+    @model_window.setter
+    def model_window(self, window: tuple[float, float]) -> None:
+        self._model_window = window
+        self._encoding.open(self.document.volume if self.document else None, window)
+
+    @property
     def pending(self) -> tuple[Prompt, ...]:
-        """Prompts that wait for their masks."""
+        """Prompts that wait for their masks; drawn hollow."""
         return self._jobs.pending
 
     @property
@@ -229,6 +244,8 @@ class Prompting:
     def preview_box(self, axis: int, index: int, box_rc: tuple[int, int, int, int] | None) -> None:
         """Show the mask of a box while it is dragged (the newest wins); None hides it."""
         document = self.document
+        if box_rc is not None:
+            self._encoding.make_way({(axis, index)})
         if box_rc is None or document is None:
             self._previewing.hide()
         elif not self._jobs.pending:

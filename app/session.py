@@ -9,21 +9,17 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from app import __version__
 from app.automatic import Automatic
 from app.beside import Beside
 from app.core.annotations import Annotation
-from app.core.commands import SetLabels, add_label, change_label
 from app.core.document import Document, Snapshot, UndoStack
 from app.core.errors import PromptError
 from app.core.events import Event
-from app.core.labels import DrawOver, LabelInfo, LabelTable
-from app.core.prompts import Prompt
+from app.core.labels import LabelTable
 from app.core.tasks import Runner
 from app.core.view_state import ViewState
-from app.core.volume import Volume
+from app.core.volume import Volume, percentile_window
 from app.editing.operation import Operation
 from app.encoding import IdleEncoding
 from app.exporting import SaveReport
@@ -44,12 +40,14 @@ from app.settings import Settings, user_cache_dir, user_data_dir
 from app.timings import Timings
 from app.tuning import Tuning
 from app.view3d.surfaces import SceneSource
+from app.view_keeping import ViewKeeping
 from app.volume_figures import VolumeFigures
-from app.workspace.keeper import ImageWanted, Keeper, Offer, Restored, Trouble
+from app.workspace.keeper import Keeper
+from app.workspace.restoring import ImageWanted, Offer, Restored, Restoring
 from app.workspace.schema import SUFFIX as WORKSPACE_SUFFIX
 from app.workspace.step import restored_document
 from app.workspace.store import ImageRef
-from app.workspace.view import apply_view, scores_in, view_content, window_in
+from app.workspace.writing import Trouble, Writing
 from models.base import InstalledModel
 from models.engine import DEFAULT_MODEL, InferenceEngine
 
@@ -78,17 +76,23 @@ class Session:
         The opened file or folder.
     opening : Opening
         Reads scans; says which folder's series were offered.
+    prompting : Prompting
+        Asks the model for masks, and says what waits for one.
     review : Review
         Which slices need a look, and which got one.
+    writing : Writing
+        Writes every step to the disk; says while it cannot.
+    restoring : Restoring
+        Offers work that was left by a crash or another day, and opens workspaces.
     keeper : Keeper
-        Keeps every step on disk; offers work that was left by a crash or another day.
+        Keeps the work on the open scan in a workspace.
     model_choice : ModelChoice
-        The models on this machine; `load_model` and `import_model` lead there.
+        The models on this machine; which one answers prompts, and where it runs.
     measurements : Measurements
     beside : Beside
         A second scan and an earlier label map, shown with the open scan.
     label_editing : LabelEditing
-        Merges and splits labels.
+        Adds, changes, chooses, merges and splits labels.
     recent : RecentFiles
     tuning : Tuning
     scene_source : SceneSource
@@ -100,8 +104,6 @@ class Session:
     ------
     document_changed : Document or None
         Another scan is open. (Changes inside it are `Document.changed`.)
-    pending_changed, scores_changed : None
-    preview_changed : Preview or None
     status_changed : Status
     message : Message
     series_offered : tuple of SeriesInfo
@@ -126,17 +128,19 @@ class Session:
         self.view_state = ViewState()
         self.document: Document | None = None
         self.source_path: Path | None = None
-        self._runner = runner
-        self._file_runner = file_runner
-        self._engine = engine
         self._notices = Notices()
         self.opening = Opening(file_runner, self._notices, self._opened)
-        self._prompting = Prompting(
-            runner, engine, self.view_state, self._notices, settings.model_id or DEFAULT_MODEL
-        )
-        self.review = Review(lambda: self.scores)
-        self._prompting.answered.connect(lambda answer: self.review.record(*answer))
         self._encoding = IdleEncoding(runner, engine, self.view_state, self._notices)
+        self.prompting = Prompting(
+            runner,
+            engine,
+            self.view_state,
+            self._notices,
+            self._encoding,
+            settings.model_id or DEFAULT_MODEL,
+        )
+        self.review = Review(lambda: self.prompting.scores)
+        self.prompting.answered.connect(lambda answer: self.review.record(*answer))
         self.model_choice = ModelChoice(
             runner,
             file_runner,
@@ -144,12 +148,12 @@ class Session:
             models,
             settings,
             self._notices,
-            self._prompting,
+            self.prompting,
             self._encoding,
         )
         # Not on the model's runner: a mask is edited while another one is carried through.
         self._mask_editing = MaskEditing(
-            file_runner, self.view_state, self._notices, lambda: self.draw_over
+            file_runner, self.view_state, self._notices, lambda: self.prompting.draw_over
         )
         self._mask_import = MaskImport(file_runner, self._notices)
         self.saving = Saving(file_runner, self._notices)
@@ -159,17 +163,19 @@ class Session:
             engine,
             self.view_state,
             self._notices,
-            self._prompting,
+            self.prompting,
             self.saving,
         )
         self.measurements = Measurements(file_runner, self._notices)
-        self.label_editing = LabelEditing(file_runner, self._notices)
+        self.label_editing = LabelEditing(
+            file_runner, self.view_state, self._notices, self.prompting.accept
+        )
         # Only looked at: for that, a tilted series on a regular grid is good enough.
         self.beside = Beside(file_runner, self._notices, partial(read_image, resample=True))
         self.recent = RecentFiles(
             file_runner, settings, self._notices, user_cache_dir() / "pictures"
         )
-        self.tuning = Tuning(runner, engine, settings, self._notices, self.load_model)
+        self.tuning = Tuning(runner, engine, settings, self._notices, self.model_choice.load)
         self.scene_source = SceneSource(file_runner, self._notices)
         self.automatic = Automatic(
             runner,
@@ -178,20 +184,31 @@ class Session:
             models,
             self.view_state,
             self._notices,
-            self._prompting,
+            self.prompting,
             timings=Timings(user_data_dir() / "timings.json"),
             device=lambda: settings.device,
         )
         self.model_choice.changed.connect(lambda _: self.automatic.list_models())
-        self.keeper = Keeper(
-            journal_runner or file_runner,
+        self._view_keeping = ViewKeeping(self.view_state, self.prompting, self.review)
+        workspaces = user_data_dir() / "workspaces"
+        self.writing = Writing(journal_runner or file_runner, self._notices)
+        self.restoring = Restoring(
+            self.writing,
             file_runner,
+            self.view_state,
             self._notices,
-            user_data_dir() / "workspaces",
-            view=self._view_content,
+            workspaces,
             # The image of kept work was opened already, if need be on a regular grid.
             read_image=partial(read_image, resample=True),
+            recent=lambda: [Path(entry) for entry in self.recent.entries],
             show=self._show_restored,
+        )
+        self.keeper = Keeper(
+            self.writing,
+            self.restoring,
+            self._notices,
+            workspaces,
+            view=self._view_keeping.content,
             app_version=__version__,
         )
 
@@ -202,32 +219,6 @@ class Session:
         self.save_questioned = self.saving.questioned
         self.status_changed = self._notices.status_changed
         self.message = self._notices.message
-        self.pending_changed = self._prompting.pending_changed
-        self.scores_changed = self._prompting.scores_changed
-        self.preview_changed = self._prompting.preview_changed
-        self.pending_changed.connect(
-            lambda _: self._encoding.make_way({(p.axis, p.slice_index) for p in self.pending})
-        )
-
-    # -- models --------------------------------------------------------------------------------
-
-    @property
-    def models(self) -> Mapping[str, InstalledModel]:
-        """Installed models by id."""
-        return self.model_choice.installed
-
-    @property
-    def device_text(self) -> str:
-        """Where and how the model runs, and why there."""
-        return self.model_choice.device_text
-
-    def load_model(self, model_id: str | None = None) -> None:
-        """Make a model ready on the worker; a prompt given meanwhile waits for it."""
-        self.model_choice.load(model_id)
-
-    def import_model(self, path: Path) -> None:
-        """Add a published checkpoint on the worker, and use it if it takes prompts."""
-        self.model_choice.add(path)
 
     # -- opening -------------------------------------------------------------------------------
 
@@ -240,7 +231,7 @@ class Session:
         """
         path = Path(path)
         if path.suffix.lower() == WORKSPACE_SUFFIX:
-            self.open_workspace(path)
+            self.restoring.open(path)
             return
         self.opening.open(path, series_uid=series_uid, resample=resample)
 
@@ -255,19 +246,6 @@ class Session:
         self.keeper.keep(document, image)
         for note in volume.notes:
             self._notices.tell(note)
-
-    def open_workspace(self, path: Path, image_path: Path | None = None) -> None:
-        """Go on with a workspace, on its image; ``image_path`` says where that is now."""
-        self.opening.follow(self.keeper.open(Path(path), image_path, self._recent_paths()))
-
-    def go_on(self) -> None:
-        """Go on with the earlier work that was offered."""
-        volume = None if self.document is None else self.document.volume
-        self.opening.follow(self.keeper.go_on(volume, self.view_state.window, self._recent_paths()))
-
-    def look_for_unfinished(self) -> None:
-        """Offer what a crash interrupted; for the start of the program."""
-        self.keeper.look_for_unfinished(self._recent_paths())
 
     def save_workspace(self, path: Path) -> None:
         """Keep the work in a file of the user's own from now on.
@@ -294,32 +272,20 @@ class Session:
     def _show_restored(self, restored: Restored) -> None:
         undo_stack = UndoStack(self.settings.undo_megabytes << 20)
         document = restored_document(restored.volume, restored.work, undo_stack)
-        view = restored.work.view
         self.set_document(document, restored.window)
-        apply_view(view, self.view_state, document)
-        self.model_window = window_in(view, "model_window") or restored.window
-        self._prompting.scores.update(scores_in(view))
-        self.review.restore(view.get("review"))
-        self.scores_changed.emit(None)
+        self._view_keeping.restore(restored.work.view, document, restored.window)
         self.source_path = restored.image_path
         self.recent.remember(restored.image_path, restored.volume, restored.window)
         self.keeper.resume(document, restored)
-
-    def _view_content(self) -> dict[str, object]:
-        content = view_content(self.view_state, self.model_window, self.scores)
-        return {**content, "review": self.review.content()}
-
-    def _recent_paths(self) -> tuple[Path, ...]:
-        return tuple(Path(text) for text in self.settings.recent_files)
 
     def set_document(self, document: Document | None, window: tuple[float, float]) -> None:
         """Show another document; whatever ran for the old one is cancelled."""
         self.cancel(keep=False)
         self.keeper.leave()
         if self.document is not None:
-            self._forget_embeddings(self.document.volume.uid)
+            self._encoding.forget(self.document.volume.uid)
         self.document = document
-        self._prompting.open(document, window)
+        self.prompting.open(document, window)
         self.review.open(document)
         self._mask_editing.open(document)
         self._mask_import.open(document)
@@ -336,105 +302,9 @@ class Session:
         self._encoding.open(document.volume if document is not None else None, window)
         self.document_changed.emit(document)
 
-    def _forget_embeddings(self, volume_uid: str) -> None:
-        # The cache is the worker's: it may be adding to it right now.
-        self._runner.submit(
-            lambda ctx: self._engine.cache.drop_volume(volume_uid),
-            key=f"forget {volume_uid}",
-            done=lambda _: None,
-            failed=self._notices.failed("forget"),
-        )
-
     def use_percentile_window(self, low: float, high: float) -> None:
         """Display from one percentile of the scan's values to another."""
-        voxels = self._editable().volume.voxels
-        # Every n-th voxel is enough for a display and takes no time.
-        step = max(1, round((voxels.size / 200_000) ** (1 / 3)))
-        bottom, top = np.percentile(voxels[::step, ::step, ::step], (low, high))
-        self.view_state.window = (float(bottom), max(float(top), float(bottom) + 1e-3))
-
-    # -- prompting -----------------------------------------------------------------------------
-
-    @property
-    def pending(self) -> tuple[Prompt, ...]:
-        """Prompts that wait for their masks; drawn hollow."""
-        return self._prompting.pending
-
-    @property
-    def current_object(self) -> int | None:
-        """The object that further prompts refine; None after `accept`."""
-        return self._prompting.current_object
-
-    @property
-    def scores(self) -> Mapping[int, Mapping[int, float]]:
-        """The model's own estimate per object and slice, for badges and the review."""
-        return self._prompting.scores
-
-    @property
-    def model_id(self) -> str:
-        """The model that answers prompts."""
-        return self._prompting.model_id
-
-    @property
-    def model_window(self) -> tuple[float, float]:
-        """Intensities that become 0 and 1 for the network; not the display's window."""
-        return self._prompting.model_window
-
-    @model_window.setter
-    def model_window(self, window: tuple[float, float]) -> None:
-        self._prompting.model_window = window
-        self._encoding.open(self.document.volume if self.document else None, window)
-
-    @property
-    def draw_over(self) -> DrawOver:
-        """Which voxels a mask may take."""
-        return self._prompting.draw_over
-
-    @draw_over.setter
-    def draw_over(self, policy: DrawOver) -> None:
-        self._prompting.draw_over = policy
-
-    def place_box(self, axis: int, index: int, box_rc: tuple[int, int, int, int]) -> None:
-        """Ask for the mask of what lies in a half-open (r0, c0, r1, c1) box on a slice."""
-        self._prompting.place_box(axis, index, box_rc)
-
-    def place_point(self, index_zyx: tuple[float, float, float], axis: int, positive: bool) -> None:
-        """Ask for the current object's mask with one more click."""
-        self._prompting.place_point(index_zyx, axis, positive)
-
-    def place_scribble(
-        self,
-        points_zyx: tuple[tuple[float, float, float], ...],
-        axis: int,
-        radius_mm: float,
-        positive: bool,
-        *,
-        step: str = "Scribble",
-    ) -> None:
-        """Ask for the current object's mask with one more stroke; ``step`` names the undo step."""
-        self._prompting.place_scribble(points_zyx, axis, radius_mm, positive, step=step)
-
-    def preview_box(self, axis: int, index: int, box_rc: tuple[int, int, int, int] | None) -> None:
-        """Show the mask of a box while it is dragged; None hides it."""
-        if box_rc is not None:
-            self._encoding.make_way({(axis, index)})
-        self._prompting.preview_box(axis, index, box_rc)
-
-    def carry_through(self, start: int, stop: int, object_id: int | None = None) -> None:
-        """Carry an object's mask through a half-open range of slices, in both directions."""
-        self._prompting.carry_through(start, stop, object_id)
-
-    def accept(self) -> None:
-        """Finish the current object; the next prompt starts another."""
-        self._prompting.accept()
-
-    def next_alternative(self) -> None:
-        """Put another outline of the latest answer in its place; see `Prompting`."""
-        self._prompting.next_alternative()
-
-    def reset_object(self) -> None:
-        """Take back the current object's prompts and mask, as one undo step."""
-        self._prompting.reset_object()
+        self.view_state.window = percentile_window(self._editable().volume.voxels, low, high)
 
     # -- editing -------------------------------------------------------------------------------
 
@@ -455,7 +325,7 @@ class Session:
 
     def undo(self) -> bool:
         """Cancel the latest waiting edit or prompt, else take back the last step."""
-        if self._mask_editing.drop_latest() or self._prompting.drop_latest():
+        if self._mask_editing.drop_latest() or self.prompting.drop_latest():
             return True
         return self.document is not None and self.document.undo()
 
@@ -463,47 +333,18 @@ class Session:
         """Do the last undone step again."""
         return self.document is not None and self.document.redo()
 
-    @property
-    def is_carrying(self) -> bool:
-        """Whether a mask is being carried through slices."""
-        return self._prompting.is_carrying
-
     def cancel(self, *, keep: bool = True) -> None:
         """Stop what runs; with ``keep``, a carry-through keeps the slices that are done."""
-        if keep and self._prompting.stop_carrying():
+        if keep and self.prompting.stop_carrying():
             return
-        self._prompting.drop_all()
+        self.prompting.drop_all()
         self._mask_editing.drop_all()
         self._mask_import.drop()
         self.measurements.drop()
         self.figures.drop()
         self.automatic.stop()
         self.opening.drop()
-
-    # -- labels --------------------------------------------------------------------------------
-
-    def add_label(self, name: str = "") -> LabelInfo:
-        """Add a label with a free value and colour, and make it the active one."""
-        document = self._editable()
-        info = document.label_table.new_label(name)
-        document.do(add_label(document.label_table, info))
-        self.set_active_label(info.id)
-        return info
-
-    def change_label(self, info: LabelInfo, what: str) -> None:
-        """Replace a label's name, colour, visibility or padlock; ``what`` names the undo step."""
-        document = self._editable()
-        document.do(change_label(document.label_table, info, what))
-
-    def set_labels(self, table: LabelTable, what: str) -> None:
-        """Replace the whole table, e.g. by a preset."""
-        self._editable().do(SetLabels(what, table))
-
-    def set_active_label(self, label_id: int) -> None:
-        """Choose the label of new work; the current object is finished."""
-        if label_id != self.view_state.active_label:
-            self.accept()
-        self.view_state.active_label = label_id
+        self.restoring.drop()
 
     # -- saving and importing --------------------------------------------------------------------
 
@@ -526,11 +367,11 @@ class Session:
         self._mask_import.run(Path(path))
 
     def _snapshot(self) -> Snapshot:
-        model = self.models.get(self.model_id)
+        model = self.model_choice.installed.get(self.prompting.model_id)
         return self._editable().snapshot(
-            model_id=self.model_id,
+            model_id=self.prompting.model_id,
             model_sha256=model.sha256 if model else "",
-            window=self.model_window,
+            window=self.prompting.model_window,
             app_version=__version__,
         )
 

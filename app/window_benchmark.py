@@ -93,7 +93,7 @@ def measure(small: Path, large: Path, started: float) -> dict[str, Any]:
     usable_s = time.time() - started
     try:
         _until(session.document_changed, lambda: session.open(small))
-        _until(session.scores_changed, lambda: _box(session, 0))
+        _until(session.prompting.scores_changed, lambda: _box(session, 0))
         first_s = time.time() - started
         _forget_changes(session)
         ticker = Ticker()
@@ -106,7 +106,7 @@ def measure(small: Path, large: Path, started: float) -> dict[str, Any]:
         ticker.start()
         for n in range(N_BOXES):
             began = time.perf_counter()
-            _until(session.scores_changed, partial(_box, session, n))
+            _until(session.prompting.scores_changed, partial(_box, session, n))
             took.append(1000 * (time.perf_counter() - began))
         stall_ms = ticker.stop()
         further = {
@@ -193,14 +193,14 @@ def _mouse(target: QWidget, kind: QEvent.Type, at: QPointF) -> None:
 
 def _carry(session: Session, ticker: Ticker) -> float:
     """Return the largest stall while a mask is carried through slices."""
-    _until(session.scores_changed, partial(_box, session, 0))
+    _until(session.prompting.scores_changed, partial(_box, session, 0))
     document = session.document
     assert document is not None
     middle = document.prompts[-1].slice_index
     ticker.start()
     _until(
-        session.scores_changed,
-        lambda: session.carry_through(middle - N_CARRIED // 2, middle + N_CARRIED // 2),
+        session.prompting.scores_changed,
+        lambda: session.prompting.carry_through(middle - N_CARRIED // 2, middle + N_CARRIED // 2),
     )
     QApplication.processEvents()
     return ticker.stop()
@@ -280,8 +280,8 @@ def _box(session: Session, n: int) -> None:
     assert session.document is not None
     depth, rows, columns = session.document.volume.voxels.shape
     index = depth // 3 + n % max(1, depth // 3)
-    session.accept()
-    session.place_box(AXIAL, index, (rows // 4, columns // 4, rows // 2, columns // 2))
+    session.prompting.accept()
+    session.prompting.place_box(AXIAL, index, (rows // 4, columns // 4, rows // 2, columns // 2))
 
 
 def _until(event: Event, act: Callable[[], object]) -> None:

@@ -79,10 +79,10 @@ MAY_IMPORT = {
         "app.settings",
         "app.tuning",
         "app.view3d",
+        "app.view_keeping",
         "app.timings",
         "app.workspace",
         "models",
-        "numpy",
     },
     "app/report_letters.py": {"reportlab"},
     "app/reporting.py": {
@@ -109,7 +109,14 @@ MAY_IMPORT = {
     "app/volume_range.py": {"app.core", "app.evaluation", "models", "numpy"},
     "app/measurements.py": {"app.core", "app.io", "app.measuring", "app.notices", "numpy"},
     "app/alternatives.py": {"app.core", "models", "numpy"},
-    "app/prompting.py": {"app.core", "app.notices", "app.previewing", "app.prompt_jobs", "models"},
+    "app/prompting.py": {
+        "app.core",
+        "app.encoding",
+        "app.notices",
+        "app.previewing",
+        "app.prompt_jobs",
+        "models",
+    },
     "app/prompt_jobs.py": {
         "app.alternatives",
         "app.core",
@@ -141,6 +148,7 @@ MAY_IMPORT = {
     "app/previewing.py": {"app.core", "models", "numpy"},
     "app/mask_editing.py": {"app.core", "app.editing", "app.notices"},
     "app/notices.py": {"app.core", "numpy"},
+    "app/view_keeping.py": {"app.core", "app.prompting", "app.review", "app.workspace"},
     "app/view3d": {"app.core", "app.notices", "app.view3d", "numpy", "resources"},
     # In a process of its own: see `test_vtk_is_never_loaded_into_the_program`.
     "app/view3d/scene.py": {"app.view3d", "numpy", "vtkmodules"},

@@ -133,7 +133,7 @@ def test_padlocked_labels_keep_their_voxels(setup):
     half = Region(ORGAN.start_zyx, (8, 14, 18))
     document.do(EditVoxels("draw", half, np.ones(half.shape_zyx, np.uint8)))
     document.label_table = table
-    setup.session.draw_over = DrawOver.ALL
+    setup.session.prompting.draw_over = DrawOver.ALL
     setup.run()
     expected = 3 * (truth() == 3)
     expected[half.slices] = 1
@@ -143,10 +143,10 @@ def test_padlocked_labels_keep_their_voxels(setup):
 @pytest.mark.parametrize("policy", list(DrawOver))
 def test_the_policy_says_what_else_may_be_taken(setup, policy):
     document = setup.document
-    info = setup.session.add_label("mine")
+    info = setup.session.label_editing.add("mine")
     half = Region(ORGAN.start_zyx, (8, 14, 18))
     document.do(EditVoxels("draw", half, np.full(half.shape_zyx, info.id, np.uint8)))
-    setup.session.draw_over = policy
+    setup.session.prompting.draw_over = policy
     setup.run()
     held = {DrawOver.EMPTY: info.id, DrawOver.ALL: 3}[policy]
     assert (setup.values[half.slices] == held).all()
@@ -241,7 +241,7 @@ def test_stopped_with_keep_what_is_done_enters(setup):
 def test_what_was_drawn_meanwhile_is_kept(setup):
     setup.automatic.run("tiny")
     setup.runner.run_all()  # the network is done, its labels are being entered
-    info = setup.session.add_label("mine")
+    info = setup.session.label_editing.add("mine")
     half = Region(ORGAN.start_zyx, (8, 14, 18))
     setup.document.do(EditVoxels("draw", half, np.full(half.shape_zyx, info.id, np.uint8)))
     setup.run_jobs()
@@ -314,11 +314,11 @@ def test_a_piece_is_looked_at_and_refined(setup):
     (box,) = setup.document.prompts
     index = box.slice_index
     assert box.box_rc == (17, 19, 27, 29)
-    assert setup.session.current_object == box.object_id
+    assert setup.session.prompting.current_object == box.object_id
     before = setup.values.copy()
     np.testing.assert_array_equal(before, truth())
     # A smaller box of the same object: the promptable model's answer replaces the slice alone.
-    setup.session.place_box(0, index, (18, 20, 24, 26))
+    setup.session.prompting.place_box(0, index, (18, 20, 24, 26))
     setup.run_jobs()
     expected = before.copy()
     expected[index][expected[index] == 7] = 0
@@ -339,6 +339,6 @@ def test_a_piece_that_is_gone_or_locked_is_not_refined(setup):
     with pytest.raises(UsageError, match="Nothing is left"):
         setup.automatic.found.refine(found)
     info = replace(document.label_table.get(3), locked=True)
-    setup.session.change_label(info, "Lock")
+    setup.session.label_editing.change(info, "Lock")
     with pytest.raises(UsageError, match="locked"):
         setup.automatic.found.refine(found)

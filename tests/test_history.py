@@ -135,11 +135,11 @@ class Walk:
     def interrupt(self) -> None:
         """Do what a key or a result may do in the middle of a stroke."""
         act: Callable[[], object] = self.any_of(
-            self.session.reset_object,
+            self.session.prompting.reset_object,
             self.session.undo,
-            self.session.accept,
+            self.session.prompting.accept,
             self.label,
-            self.session.next_alternative,
+            self.session.prompting.next_alternative,
             self.runner.run_all,
             self.files.run_all,
             self.session.redo,
@@ -169,23 +169,23 @@ class Walk:
         number, table = int(self.rng.integers(1, 6)), self.document.label_table
         info = table.get(number)
         if info is None:
-            self.session.add_label()
+            self.session.label_editing.add()
             return
         if info.locked:
-            self.session.change_label(replace(info, locked=False), "Unlock")
+            self.session.label_editing.change(replace(info, locked=False), "Unlock")
             return
         others = [i.id for i in table][: int(self.rng.integers(1, 4))]
         place, opacity = int(self.rng.integers(len(table))), float(self.rng.random())
         editing, session = self.session.label_editing, self.session
         act: Callable[[], object] = self.any_of(
             lambda: self.document.do(DeleteLabel(number)),
-            lambda: session.change_label(replace(info, locked=True), "Lock"),
-            lambda: session.change_label(replace(info, name=f"{opacity}"), "Rename"),
-            lambda: session.change_label(replace(info, opacity=opacity), "Opacity of"),
-            lambda: session.set_labels(table.with_moved(number, place), "Move label"),
-            lambda: session.set_active_label(number),
-            lambda: session.set_active_label(number),
-            lambda: session.set_active_label(number),
+            lambda: session.label_editing.change(replace(info, locked=True), "Lock"),
+            lambda: session.label_editing.change(replace(info, name=f"{opacity}"), "Rename"),
+            lambda: session.label_editing.change(replace(info, opacity=opacity), "Opacity of"),
+            lambda: session.label_editing.set_table(table.with_moved(number, place), "Move label"),
+            lambda: session.label_editing.choose(number),
+            lambda: session.label_editing.choose(number),
+            lambda: session.label_editing.choose(number),
             lambda: editing.merge(number, others),
             lambda: editing.split(number),
         )
@@ -195,9 +195,9 @@ class Walk:
         """Box something and carry it, now and then from two key slices."""
         session = self.session
         for index in range(3, int(self.rng.integers(4, 9)), 3):
-            session.place_box(0, index, (3, 4, 13, 14))
+            session.prompting.place_box(0, index, (3, 4, 13, 14))
             self.runner.run_all()
-        session.carry_through(*sorted(self.rng.integers(0, 10, 2).tolist()))
+        session.prompting.carry_through(*sorted(self.rng.integers(0, 10, 2).tolist()))
 
     def measure(self) -> None:
         """Draw an angle or take a line away; the tools among the strokes draw rulers."""
@@ -225,10 +225,12 @@ class Walk:
 
     def other(self) -> None:
         act: Callable[[], object] = self.any_of(
-            self.session.accept,
-            self.session.reset_object,
-            lambda: self.session.carry_through(*sorted(self.rng.integers(0, 10, 2).tolist())),
-            lambda: setattr(self.session, "draw_over", self.any_of(*DrawOver)),
+            self.session.prompting.accept,
+            self.session.prompting.reset_object,
+            lambda: self.session.prompting.carry_through(
+                *sorted(self.rng.integers(0, 10, 2).tolist())
+            ),
+            lambda: setattr(self.session.prompting, "draw_over", self.any_of(*DrawOver)),
         )
         act()
 
@@ -256,7 +258,9 @@ class Walk:
                 tool.cancel(self.session)
             # Mostly the active label is locked or gone: take another one.
             free = [i for i in self.document.label_table if not i.locked]
-            self.session.set_active_label(free[0].id if free else self.session.add_label().id)
+            self.session.label_editing.choose(
+                free[0].id if free else self.session.label_editing.add().id
+            )
         if self.rng.random() < 0.8:
             self.runner.run_all()
             self.files.run_all()

@@ -13,6 +13,7 @@ from app.core.errors import UsageError
 from app.core.geometry import Geometry, Region
 from app.core.labels import LabelInfo, LabelTable
 from app.core.prompts import PointPrompt
+from app.core.view_state import ViewState
 from app.core.volume import Volume
 from app.label_editing import LabelEditing
 from app.label_presets import label_presets, with_preset
@@ -38,7 +39,7 @@ def bench():
     document.do(EditVoxels("Paint", Region.whole(SHAPE), voxels))
     document.do(SetPrompts("Point", (PointPrompt((4.0, 5.0, 6.0), label_id=2, object_id=7),)))
     runner, notices = ManualRunner(), Notices()
-    editing = LabelEditing(runner, notices)
+    editing = LabelEditing(runner, ViewState(), notices, lambda: None)
     editing.open(document)
     editing.document, editing.runner, editing.told = document, runner, []
     notices.message.connect(editing.told.append)

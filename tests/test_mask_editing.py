@@ -141,7 +141,7 @@ def test_a_refused_operation_says_why_and_the_next_one_still_runs(setup):
 
 def test_locked_and_missing_labels_are_refused_at_once(setup):
     info = setup.document.label_table.get(1)
-    setup.session.change_label(replace(info, locked=True), "Lock")
+    setup.session.label_editing.change(replace(info, locked=True), "Lock")
     with pytest.raises(UsageError, match="“organ” is locked"):
         setup.session.edit_mask(Grow(1.0))
     setup.session.view_state.active_label = 9
@@ -155,7 +155,7 @@ def test_locked_and_missing_labels_are_refused_at_once(setup):
 
 def test_a_padlock_closed_meanwhile_is_honoured(setup):
     setup.paint(Region((2, 3, 6), (4, 5, 7)), 2)
-    setup.session.draw_over = DrawOver.ALL
+    setup.session.prompting.draw_over = DrawOver.ALL
     setup.session.edit_mask(Grow(1.0))
     job = setup.runner.jobs[0]
     plan = job.work
@@ -163,7 +163,7 @@ def test_a_padlock_closed_meanwhile_is_honoured(setup):
     def work(ctx):
         delta = plan(ctx)
         lesion = setup.document.label_table.get(2)
-        setup.session.change_label(replace(lesion, locked=True), "Lock")
+        setup.session.label_editing.change(replace(lesion, locked=True), "Lock")
         return delta
 
     job.work = work

@@ -39,7 +39,7 @@ session = application.session
 application.show()
 scan, out = map(pathlib.Path, sys.argv[1:])
 window._until(session.document_changed, lambda: session.open(scan))
-window._until(session.scores_changed, lambda: window._box(session, 0))
+window._until(session.prompting.scores_changed, lambda: window._box(session, 0))
 window._until(session.saved, lambda: session.save_mask(out))
 held = [os.readlink(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd")
         if os.path.lexists(f"/proc/self/fd/{n}")] if os.path.isdir("/proc/self/fd") else []

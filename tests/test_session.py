@@ -79,7 +79,7 @@ class Setup:
         return document
 
     def box(self, index=10, box_rc=(6, 7, 16, 19), axis=0) -> None:
-        self.session.place_box(axis, index, box_rc)
+        self.session.prompting.place_box(axis, index, box_rc)
 
 
 @pytest.fixture
@@ -96,11 +96,11 @@ def tube(start=5, stop=15) -> np.ndarray:
 def test_a_box_waits_then_becomes_one_undo_step(setup):
     document = setup.open(tube())
     setup.box()
-    assert len(setup.session.pending) == 1
+    assert len(setup.session.prompting.pending) == 1
     assert document.prompts == ()
     assert not document.labelmap.voxels.any()
     setup.runner.run_all()
-    assert setup.session.pending == ()
+    assert setup.session.prompting.pending == ()
     expected = np.zeros((20, 24, 28), bool)
     expected[10] = tube()[10] > 0
     np.testing.assert_array_equal(document.labelmap.voxels == 1, expected)
@@ -112,13 +112,13 @@ def test_a_box_waits_then_becomes_one_undo_step(setup):
 
 def test_a_box_drawn_before_the_model_is_ready_fires_when_it_is(setup):
     document = setup.open(tube())
-    setup.session.load_model()
+    setup.session.model_choice.load()
     setup.box()
     assert setup.built == 0
     setup.runner.run_all()
     assert setup.built == 1
     assert document.labelmap.voxels.any()
-    assert "test bench" in setup.session.device_text
+    assert "test bench" in setup.session.model_choice.device_text
 
 
 def test_undo_while_waiting_cancels_the_box(setup):
@@ -137,13 +137,13 @@ def test_a_mask_for_a_label_that_was_deleted_meanwhile_is_dropped(setup):
     setup.runner.run_all()
     assert not document.labelmap.voxels.any()
     assert document.prompts == ()
-    assert setup.session.pending == ()
+    assert setup.session.prompting.pending == ()
 
 
 def test_two_boxes_on_different_slices_both_arrive(setup):
     document = setup.open(tube())
     setup.box(8)
-    setup.session.accept()
+    setup.session.prompting.accept()
     setup.box(12)
     setup.runner.run_all()
     assert np.flatnonzero(document.labelmap.voxels.any(axis=(1, 2))).tolist() == [8, 12]
@@ -201,7 +201,7 @@ def test_carrying_through_is_one_step_and_keeps_what_is_done_on_cancel(setup):
     document = setup.open(tube())
     setup.box()
     setup.runner.run_all()
-    setup.session.carry_through(0, 20)
+    setup.session.prompting.carry_through(0, 20)
     job = setup.runner.jobs[0]
     reported = []
 
@@ -223,18 +223,18 @@ def test_carrying_through_fills_the_range_and_keeps_scores(setup):
     document = setup.open(tube())
     setup.box()
     setup.runner.run_all()
-    setup.session.carry_through(7, 13)
+    setup.session.prompting.carry_through(7, 13)
     setup.runner.run_all()
     np.testing.assert_array_equal(document.labelmap.voxels[7:13] == 1, tube()[7:13] > 0)
     assert not document.labelmap.voxels[:7].any()
-    (scores,) = setup.session.scores.values()
+    (scores,) = setup.session.prompting.scores.values()
     assert sorted(scores) == list(range(7, 13))
 
 
 def test_carrying_through_without_a_box_is_refused_in_words(setup):
     setup.open(tube())
     with pytest.raises(PromptError, match="Draw a box"):
-        setup.session.carry_through(0, 5)
+        setup.session.prompting.carry_through(0, 5)
 
 
 def test_reset_takes_back_prompts_and_mask_and_can_be_undone(setup):
@@ -242,7 +242,7 @@ def test_reset_takes_back_prompts_and_mask_and_can_be_undone(setup):
     setup.box()
     setup.runner.run_all()
     before = document.labelmap.voxels.copy()
-    setup.session.reset_object()
+    setup.session.prompting.reset_object()
     assert not document.labelmap.voxels.any()
     assert document.prompts == ()
     setup.session.undo()
@@ -256,7 +256,7 @@ def test_a_reset_during_a_stroke_waits_for_its_end_and_is_its_own_step(setup):
     setup.runner.run_all()
     document.begin_group("Paint")
     document.do(EditVoxels("Paint", Region((0, 0, 0), (1, 1, 1)), np.ones((1, 1, 1), np.uint8)))
-    setup.session.reset_object()
+    setup.session.prompting.reset_object()
     assert len(document.prompts) == 1
     document.commit_group()
     assert document.undo_labels == ("Reset prompts", "Paint", "Box (organ)")
@@ -269,12 +269,12 @@ def test_a_locked_label_takes_no_prompt_and_a_second_label_does_not_eat_the_firs
     setup.box()
     setup.runner.run_all()
     before = document.labelmap.voxels.copy()
-    setup.session.set_active_label(2)
+    setup.session.label_editing.choose(2)
     setup.box()
     setup.runner.run_all()
     np.testing.assert_array_equal(document.labelmap.voxels, before)
     lesion = document.label_table.get(2)
-    setup.session.change_label(replace(lesion, locked=True), "Lock")
+    setup.session.label_editing.change(replace(lesion, locked=True), "Lock")
     with pytest.raises(PromptError, match="locked"):
         setup.box()
 
@@ -290,7 +290,7 @@ def test_a_failing_model_says_so_and_leaves_the_document_alone(setup, caplog):
             raise RuntimeError("out of cheese")
 
     document = setup.open(tube())
-    setup.session.load_model()
+    setup.session.model_choice.load()
     setup.runner.run_all()
     setup.engine._segmenters["embedded"].model = Broken()
     setup.box()
@@ -298,7 +298,7 @@ def test_a_failing_model_says_so_and_leaves_the_document_alone(setup, caplog):
         setup.runner.run_all()
     assert "unexpected" in setup.messages[-1]
     assert "out of cheese" in caplog.text
-    assert setup.session.pending == ()
+    assert setup.session.prompting.pending == ()
     assert document.undo_labels == ()
 
 
@@ -327,13 +327,13 @@ def test_an_empty_answer_is_told(setup):
 def test_a_preview_shows_and_goes_without_touching_the_document(setup):
     document = setup.open(tube())
     previews = []
-    setup.session.preview_changed.connect(previews.append)
-    setup.session.preview_box(0, 10, (6, 7, 12, 12))
-    setup.session.preview_box(0, 10, (6, 7, 16, 19))
+    setup.session.prompting.preview_changed.connect(previews.append)
+    setup.session.prompting.preview_box(0, 10, (6, 7, 12, 12))
+    setup.session.prompting.preview_box(0, 10, (6, 7, 16, 19))
     setup.runner.run_all()
     np.testing.assert_array_equal(previews[-1].mask, tube()[10] > 0)
     assert len(previews) == 1
-    setup.session.preview_box(0, 10, None)
+    setup.session.prompting.preview_box(0, 10, None)
     assert previews[-1] is None
     assert document.undo_labels == ()
 
@@ -352,7 +352,7 @@ def test_open_prompt_save_and_read_back(setup, tmp_path):
     index = int((low[0] + high[0]) // 2)
     setup.box(index, (low[1] - 1, low[2] - 1, high[1] + 1, high[2] + 1))
     setup.runner.run_all()
-    setup.session.carry_through(0, document.volume.voxels.shape[0])
+    setup.session.prompting.carry_through(0, document.volume.voxels.shape[0])
     setup.runner.run_all()
     assert document.is_modified
     setup.session.save_mask(tmp_path / "mask.nii.gz")
@@ -385,7 +385,7 @@ def test_the_undo_budget_of_the_settings_is_kept(setup, tmp_path):
     setup.session.open(tmp_path / "a.nii.gz")
     setup.files.run_all()
     for _ in range(30):
-        setup.session.add_label()
+        setup.session.label_editing.add()
     assert len(setup.session.document.undo_labels) < 30
 
 
@@ -447,7 +447,7 @@ def test_an_unsure_model_offers_wider_and_narrower_outlines_in_turn(setup, monke
     assert "C shows another outline" in setup.messages[-1]
     sizes = [int(document.labelmap.voxels[10].sum())]
     for _ in range(3):
-        setup.session.next_alternative()
+        setup.session.prompting.next_alternative()
         sizes.append(int(document.labelmap.voxels[10].sum()))
     assert sizes == [36, 64, 16, 36]
     assert document.labelmap.voxels.sum() == 36
@@ -456,7 +456,7 @@ def test_an_unsure_model_offers_wider_and_narrower_outlines_in_turn(setup, monke
         setup.session.undo()
     assert not document.labelmap.voxels.any()
     with pytest.raises(PromptError, match="no other outline"):
-        setup.session.next_alternative()
+        setup.session.prompting.next_alternative()
 
 
 def test_a_sure_model_offers_none(setup, monkeypatch):
@@ -467,23 +467,23 @@ def test_a_sure_model_offers_none(setup, monkeypatch):
     setup.box()
     setup.runner.run_all()
     with pytest.raises(PromptError, match="no other outline"):
-        setup.session.next_alternative()
+        setup.session.prompting.next_alternative()
 
 
 def test_a_box_drawn_while_slices_are_encoded_waits_for_its_own_only(setup):
     document = setup.open(tube())
-    setup.session.load_model()
+    setup.session.model_choice.load()
     setup.runner.run_next()
     (idle,) = [job for job in setup.runner.jobs if job.key == "encode" and not job.is_cancelled]
     setup.box(index=7)
     assert idle.is_cancelled
-    while setup.session.pending:
+    while setup.session.prompting.pending:
         setup.runner.run_next()
     assert document.labelmap.voxels[7].any()
     assert setup.engine.cache.n_computed == 1
     # A box on a slice that is being encoded lets that finish.
     (idle,) = [job for job in setup.runner.jobs if job.key == "encode" and not job.is_cancelled]
-    setup.session.accept()
+    setup.session.prompting.accept()
     setup.box(index=10)
     assert not idle.is_cancelled
 

@@ -63,11 +63,8 @@ class Shape:
     positive: bool = True
 
 
-class ToolHost(Protocol):
-    """What tools may use; `Session` satisfies it."""
-
-    document: Document | None
-    view_state: ViewState
+class PromptHost(Protocol):
+    """What tools may ask a model for; `Prompting` satisfies it."""
 
     @property
     def draw_over(self) -> DrawOver:
@@ -90,11 +87,25 @@ class ToolHost(Protocol):
     ) -> None:
         """Ask for a mask; ``step`` names the undo step."""
 
-    def edit_mask(self, operation: Operation) -> None:
-        """Do an operation on the active label, as one undo step, soon."""
-
     def carry_through(self, start: int, stop: int, object_id: int | None = None) -> None:
         """Carry an object's mask through a half-open range of slices."""
+
+    def preview_box(self, axis: int, index: int, box_rc: tuple[int, int, int, int] | None) -> None:
+        """Show the mask of a box that is being dragged."""
+
+
+class ToolHost(Protocol):
+    """What tools may use; `Session` satisfies it."""
+
+    document: Document | None
+    view_state: ViewState
+
+    @property
+    def prompting(self) -> PromptHost:
+        """What asks a model for masks."""
+
+    def edit_mask(self, operation: Operation) -> None:
+        """Do an operation on the active label, as one undo step, soon."""
 
     @property
     def marks(self) -> tuple[Annotation, ...]:
@@ -102,9 +113,6 @@ class ToolHost(Protocol):
 
     def keep_mark(self, annotation: Annotation) -> None:
         """Add an annotation, or replace the one with its id; one undo step."""
-
-    def preview_box(self, axis: int, index: int, box_rc: tuple[int, int, int, int] | None) -> None:
-        """Show the mask of a box that is being dragged."""
 
 
 class Tool(Protocol):

@@ -100,7 +100,7 @@ class BrushTool:
         own = present == label_id
         # Shift may be let go of during a stroke; what counts is how it began.
         mask = own & ~inside if pressed.is_alternate else own | inside
-        block = with_mask(present, label_id, mask, document.label_table, host.draw_over)
+        block = with_mask(present, label_id, mask, document.label_table, host.prompting.draw_over)
         document.do(EditVoxels("Paint", region, block))
 
 

@@ -113,7 +113,7 @@ class LassoTool(_Outline):
         # A stroke thicker than the room that it has would mark what lies outside, too.
         radius_mm = min(SCRIBBLE_RADIUS_MM, room_mm / 2)
         if self._is_positive:
-            host.place_box(self.axis, self.index, _bounds(inside))
+            host.prompting.place_box(self.axis, self.index, _bounds(inside))
             for rim in rim_strokes(inside, _OFF_PIXELS):
                 self._place(host, rim, min(spacing) / 2, is_positive=False)
         self._place(host, middle, radius_mm, is_positive=self._is_positive)
@@ -123,7 +123,7 @@ class LassoTool(_Outline):
     ) -> None:
         kept = [*stroke[:-1:_KEEP_EVERY], stroke[-1]]
         points = tuple(_on_slice(self.axis, self.index, float(r), float(c)) for r, c in kept)
-        host.place_scribble(points, self.axis, radius_mm, is_positive, step=self.title)
+        host.prompting.place_scribble(points, self.axis, radius_mm, is_positive, step=self.title)
 
 
 class LassoFillTool(_Outline):
@@ -149,7 +149,7 @@ class LassoFillTool(_Outline):
         present = document.labelmap.voxels[region.slices]
         own = present == label_id
         mask = own & ~drawn if self.is_alternate else own | drawn
-        block = with_mask(present, label_id, mask, document.label_table, host.draw_over)
+        block = with_mask(present, label_id, mask, document.label_table, host.prompting.draw_over)
         name = "Lasso erase" if self.is_alternate else self.title
         document.do(EditVoxels(name, region, block))
 

@@ -50,28 +50,28 @@ class BoxTool:
         self._now = event
         box = self._box(host)
         if box is not None:
-            host.preview_box(event.axis, slice_of(self._start), box)
+            host.prompting.preview_box(event.axis, slice_of(self._start), box)
 
     def release(self, host: ToolHost, event: ToolEvent) -> None:
         self.drag(host, event)
         before, self._range_before = self._range_before, None
         box, carried = _box_in_hand(host), host.view_state.carry_range
         if before is not None and box is not None and carried is not None and carried != before:
-            host.carry_through(carried[1], carried[2], box.object_id)
+            host.prompting.carry_through(carried[1], carried[2], box.object_id)
         start, drawn = self._start, self._box(host)
         self._start = self._now = None
         if start is None:
             return
         if drawn is None:
-            host.preview_box(start.axis, slice_of(start), None)
+            host.prompting.preview_box(start.axis, slice_of(start), None)
         else:
-            host.place_box(start.axis, slice_of(start), drawn)
+            host.prompting.place_box(start.axis, slice_of(start), drawn)
 
     def cancel(self, host: ToolHost) -> None:
         if self._range_before is not None:
             host.view_state.carry_range, self._range_before = self._range_before, None
         if self._start is not None:
-            host.preview_box(self._start.axis, slice_of(self._start), None)
+            host.prompting.preview_box(self._start.axis, slice_of(self._start), None)
         self._start = self._now = None
 
     def shapes(self) -> tuple[Shape, ...]:
@@ -165,7 +165,7 @@ class PointTool:
             return
         if host.document.volume.geometry.contains(pressed.position_zyx):
             positive = host.view_state.positive != pressed.is_alternate
-            host.place_point(pressed.position_zyx, pressed.axis, positive)
+            host.prompting.place_point(pressed.position_zyx, pressed.axis, positive)
 
     def cancel(self, host: ToolHost) -> None:
         self._pressed = None
@@ -204,7 +204,7 @@ class ScribbleTool:
             return
         inside = tuple(p for p in points if host.document.volume.geometry.contains(p))
         if inside:
-            host.place_scribble(inside, self._axis, SCRIBBLE_RADIUS_MM, self._positive)
+            host.prompting.place_scribble(inside, self._axis, SCRIBBLE_RADIUS_MM, self._positive)
 
     def cancel(self, host: ToolHost) -> None:
         self._points = []

@@ -84,7 +84,7 @@ def paint_annotations(painter: QPainter, scene: Scene, shapes: tuple[Shape, ...]
 
 
 def _paint_prompts(painter: QPainter, scene: Scene, document: Document, pixels: PixelMap) -> None:
-    pending = scene.session.pending
+    pending = scene.session.prompting.pending
     waiting = {prompt.object_id for prompt in pending}
     # The prompts of an object that is being refined are all pending: they are drawn once.
     done: tuple[Prompt, ...] = ()
@@ -101,7 +101,7 @@ def _paint_prompts(painter: QPainter, scene: Scene, document: Document, pixels: 
 def _paint_depth(painter: QPainter, scene: Scene, document: Document, pixels: PixelMap) -> None:
     """Draw how far the box in hand reaches through the slices, while boxes are drawn."""
     state = scene.session.view_state
-    box = latest_box((*document.prompts, *scene.session.pending), state.active_label)
+    box = latest_box((*document.prompts, *scene.session.prompting.pending), state.active_label)
     carried = state.carry_range
     if box is None or carried is None or box.axis == scene.axis or state.active_tool != "box":
         return

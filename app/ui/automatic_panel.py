@@ -54,7 +54,7 @@ class AutomaticPanel(QScrollArea):
         self._leave_document: Callable[[], None] = lambda: None
         session.document_changed.connect(self._on_document_changed)
         session.models_changed.connect(lambda _: self._list_models())
-        session.pending_changed.connect(lambda _: self._refresh())
+        session.prompting.pending_changed.connect(lambda _: self._refresh())
         self.automatic.running_changed.connect(lambda _: self._refresh())
         self.automatic.found.changed.connect(lambda _: self._list_found())
         self._list_models()
@@ -325,7 +325,7 @@ class AutomaticPanel(QScrollArea):
         document = self.session.document
         if document is None:
             return None
-        prompts = (*document.prompts, *self.session.pending)
+        prompts = (*document.prompts, *self.session.prompting.pending)
         return next((p for p in reversed(prompts) if isinstance(p, BoxPrompt)), None)
 
     def _roi(self) -> Region | None:

@@ -20,8 +20,8 @@ def diagnostics(session: Session) -> str:
         f"Maskwright {__version__}",
         f"{platform.platform()}, Python {platform.python_version()}",
         f"Qt {qVersion()} on {QGuiApplication.platformName()}",
-        f"Device: {session.device_text or 'not chosen yet'}",
-        f"Model: {session.model_id}",
+        f"Device: {session.model_choice.device_text or 'not chosen yet'}",
+        f"Model: {session.prompting.model_id}",
     ]
     lines += [f"{name} {_version(name)}" for name in _PACKAGES]
     if session.document is not None:

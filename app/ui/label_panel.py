@@ -130,7 +130,7 @@ class LabelPanel(QWidget):
         self._filter()
         ids = [info.id for info in labels]
         if ids and self.session.view_state.active_label not in ids:
-            self.session.set_active_label(ids[0])
+            self.session.label_editing.choose(ids[0])
         self._select_active()
 
     def _select_active(self) -> None:
@@ -153,7 +153,7 @@ class LabelPanel(QWidget):
 
     def _on_row_changed(self, row: int, *_: int) -> None:
         if not self._is_filling and row >= 0:
-            self.session.set_active_label(self._info_at(row).id)
+            self.session.label_editing.choose(self._info_at(row).id)
 
     def _on_item_changed(self, item: QTableWidgetItem) -> None:
         if self._is_filling:
@@ -198,10 +198,10 @@ class LabelPanel(QWidget):
         return None if document is None else document.label_table.get(active)
 
     def _change(self, info: LabelInfo, what: str) -> None:
-        self._guarded(lambda: self.session.change_label(info, what))
+        self._guarded(lambda: self.session.label_editing.change(info, what))
 
     def _add(self) -> None:
-        self.session.add_label()
+        self.session.label_editing.add()
         self._edit_name()
 
     def _edit_name(self) -> None:
@@ -224,7 +224,7 @@ class LabelPanel(QWidget):
         position = min(max(position, 0), self.table.rowCount() - 1)
         if position != row:
             table = document.label_table.with_moved(self._info_at(row).id, position)
-            self.session.set_labels(table, self.tr("Move label"))
+            self.session.label_editing.set_table(table, self.tr("Move label"))
 
     def merge_selected(self) -> None:
         """Give the voxels of the selected labels to the active one."""
@@ -246,7 +246,9 @@ class LabelPanel(QWidget):
             used |= set().union(*(np.unique(plane).tolist() for plane in document.labelmap.voxels))
         table = with_preset(document.label_table, preset, used)
         if table != document.label_table:
-            self.session.set_labels(table, self.tr("Labels: {title}").format(title=preset.title))
+            self.session.label_editing.set_table(
+                table, self.tr("Labels: {title}").format(title=preset.title)
+            )
 
     def _preset_menu(self) -> QMenu:
         menu = QMenu(self)

@@ -32,16 +32,16 @@ class Leaving:
         If it may not yet, because steps are still being written or the user chose to save them,
         ``then`` is called when it may.
         """
-        document, keeper = self._session.document, self._session.keeper
+        document, writing = self._session.document, self._session.writing
         if document is None or not document.is_modified or document is self._given_up:
             return True
-        if keeper.is_kept:
+        if writing.is_kept:
             return True
-        if not keeper.has_scan:
+        if not writing.has_scan:
             return self._ask(then)
         if not self._is_settling:
             self._is_settling = True
-            keeper.settle(lambda is_kept: self._on_settled(is_kept, document, then))
+            writing.settle(lambda is_kept: self._on_settled(is_kept, document, then))
         return False
 
     def go_on_after_saving(self) -> None:

@@ -127,7 +127,7 @@ class MainWindow(QMainWindow):
         self.start_page.recent_requested.connect(lambda text: self.open_path(Path(text)))
         self.start_page.scheme_chosen.connect(lambda s: self.actions_table.run(f"mouse_{s}"))
         session.document_changed.connect(self._on_document_changed)
-        session.pending_changed.connect(lambda _: self._refresh())
+        session.prompting.pending_changed.connect(lambda _: self._refresh())
         session.measurements.changed.connect(lambda _: self.actions_table.refresh())
         session.recent.changed.connect(lambda _: self.actions_table.refresh())
         session.view_state.changed.connect(self._on_view_changed)
@@ -136,7 +136,7 @@ class MainWindow(QMainWindow):
         session.save_questioned.connect(self._on_save_questioned)
         session.series_offered.connect(self._on_series_offered)
         session.saved.connect(self._on_saved)
-        session.keeper.image_wanted.connect(self._on_image_wanted)
+        session.restoring.image_wanted.connect(self._on_image_wanted)
         self.memory.restore()
         self._on_document_changed(session.document)
 
@@ -170,11 +170,11 @@ class MainWindow(QMainWindow):
     def _fill_models(self) -> None:
         """List the models that take prompts; the one in use is checked."""
         self.model_menu.clear()
-        for model in self.session.models.values():
+        for model in self.session.model_choice.installed.values():
             if model.kind.value == "promptable":
                 action = self.model_menu.addAction(model.title)
                 action.setCheckable(True)
-                action.setChecked(model.id == self.session.model_id)
+                action.setChecked(model.id == self.session.prompting.model_id)
                 action.triggered.connect(partial(self.session.model_choice.choose, model.id))
 
     def _fill_recent(self) -> None:
@@ -270,7 +270,7 @@ class MainWindow(QMainWindow):
     def _on_image_wanted(self, wanted: ImageWanted) -> None:
         path = dialogs.ask_moved_image(self, wanted.image_name, wanted.workspace.parent)
         if path is not None:
-            self.session.open_workspace(wanted.workspace, path)
+            self.session.restoring.open(wanted.workspace, path)
 
     # -- display window ------------------------------------------------------------------------
 
@@ -357,7 +357,7 @@ class MainWindow(QMainWindow):
             checkpoints = [p for p in paths if is_checkpoint(p)]
             scans = [p for p in paths if p not in checkpoints]
             for path in checkpoints:
-                self.session.import_model(path)
+                self.session.model_choice.add(path)
             if scans:
                 self.open_path(scans[0])
 

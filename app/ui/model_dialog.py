@@ -93,10 +93,10 @@ class ModelDialog(QDialog):
     def _fill(self) -> None:
         """List the models again; the chosen one stays chosen."""
         item = self.list.currentItem()
-        wanted = self._session.model_id if item is None else item.data(_ID)
+        wanted = self._session.prompting.model_id if item is None else item.data(_ID)
         models = self._choice.installed
         if wanted not in models:
-            wanted = self._session.model_id
+            wanted = self._session.prompting.model_id
         self.list.blockSignals(True)
         self.list.clear()
         for model in models.values():
@@ -113,7 +113,7 @@ class ModelDialog(QDialog):
             self.tr("prompts") if model.kind is ModelKind.PROMPTABLE else self.tr("automatic"),
             self.tr("imported") if model.source == "imported" else self.tr("comes with Maskwright"),
         ]
-        if model.id == self._session.model_id:
+        if model.id == self._session.prompting.model_id:
             words.append(self.tr("in use"))
         return ", ".join(words)
 
@@ -124,14 +124,14 @@ class ModelDialog(QDialog):
         is_promptable = model.kind is ModelKind.PROMPTABLE
         self.card.setMarkdown(about(model))
         self.use.setVisible(is_promptable)
-        self.use.setEnabled(model.id != self._session.model_id)
+        self.use.setEnabled(model.id != self._session.prompting.model_id)
         self.remove.setEnabled(model.source == "imported")
 
     # -- what is done --------------------------------------------------------------------------
 
     def _use(self) -> None:
         model = self._chosen()
-        if model.kind is ModelKind.PROMPTABLE and model.id != self._session.model_id:
+        if model.kind is ModelKind.PROMPTABLE and model.id != self._session.prompting.model_id:
             self._choice.choose(model.id)
             self._fill()
 

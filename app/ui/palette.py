@@ -181,7 +181,7 @@ class CommandPalette(QDialog):
                 info.name,
                 self.tr("Label"),
                 str(number) if number <= 9 else "",
-                partial(self._session.set_active_label, info.id),
+                partial(self._session.label_editing.choose, info.id),
             )
             for number, info in enumerate(document.label_table, start=1)
         ]

@@ -71,7 +71,7 @@ class PlanePanel(QWidget):
         self._leave_session = (
             session.document_changed.connect(self._on_document_changed),
             session.view_state.changed.connect(self._on_view_changed),
-            session.pending_changed.connect(lambda _: self._timer.start()),
+            session.prompting.pending_changed.connect(lambda _: self._timer.start()),
             session.review.changed.connect(lambda _: self._timer.start()),
         )
         self.slider.valueChanged.connect(self.view.show_slice)
@@ -146,7 +146,7 @@ class PlanePanel(QWidget):
         if carried is None or box is None:
             return
         try:
-            self.session.carry_through(carried[1], carried[2], box.object_id)
+            self.session.prompting.carry_through(carried[1], carried[2], box.object_id)
         except AppError as error:
             self.session.message.emit(Message(str(error), is_error=True))
 
@@ -154,7 +154,7 @@ class PlanePanel(QWidget):
         document, state = self.session.document, self.session.view_state
         if document is None:
             return None
-        return latest_box((*document.prompts, *self.session.pending), state.active_label)
+        return latest_box((*document.prompts, *self.session.prompting.pending), state.active_label)
 
     def _refresh(self) -> None:
         """Show the slice number and the marks as they are now."""
@@ -173,7 +173,7 @@ class PlanePanel(QWidget):
             voxels = document.labelmap.voxels
             self._has_mask = updated_marks(self._has_mask, voxels, self.axis, self._unseen)
             self._unseen = None
-        prompts = (*document.prompts, *self.session.pending)
+        prompts = (*document.prompts, *self.session.prompting.pending)
         doubts = self.session.review.doubts(self.axis, self._has_mask.size)
         self.slider.set_marks(
             SliceMarks(

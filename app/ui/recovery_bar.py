@@ -18,14 +18,14 @@ class RecoveryBar(QFrame):
         self.label.setWordWrap(True)
         self.go_on_button = QPushButton(self.tr("Go on"))
         self.decline_button = QPushButton(self.tr("Not now"))
-        self.go_on_button.clicked.connect(session.go_on)
-        self.decline_button.clicked.connect(session.keeper.decline)
+        self.go_on_button.clicked.connect(session.restoring.go_on)
+        self.decline_button.clicked.connect(session.restoring.decline)
         row = QHBoxLayout(self)
         row.setContentsMargins(12, 5, 8, 5)
         row.addWidget(self.label, 1)
         row.addWidget(self.go_on_button)
         row.addWidget(self.decline_button)
-        session.keeper.offered.connect(self._on_offered)
+        session.restoring.offered.connect(self._on_offered)
         self.hide()
 
     def _on_offered(self, offer: Offer | None) -> None:

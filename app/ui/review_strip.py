@@ -54,8 +54,8 @@ class ReviewStrip(QWidget):
         self._timer.timeout.connect(self._refresh)
         session.document_changed.connect(self._on_document_changed)
         session.review.changed.connect(lambda _: self._timer.start())
-        session.pending_changed.connect(lambda _: self._timer.start())
-        session.preview_changed.connect(self._on_preview)
+        session.prompting.pending_changed.connect(lambda _: self._timer.start())
+        session.prompting.preview_changed.connect(self._on_preview)
         session.view_state.changed.connect(self._on_view_changed)
         self._on_document_changed(session.document)
 
@@ -246,7 +246,7 @@ class ReviewStrip(QWidget):
     def _on_preview(self, preview: Preview | None) -> None:
         if preview is None:
             self._running.clear()
-        elif self.session.pending and preview.axis == self._axis:
+        elif self.session.prompting.pending and preview.axis == self._axis:
             self._running.add(preview.index)
         self._timer.start()
 
@@ -262,7 +262,7 @@ class ReviewStrip(QWidget):
 
     def _with_running(self, cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
         """Return cells that reach as far as what is being carried through."""
-        pending = self.session.pending
+        pending = self.session.prompting.pending
         ranges = [p.through for p in pending if isinstance(p, BoxPrompt) and p.through]
         if not ranges:
             return cells
@@ -275,7 +275,9 @@ class ReviewStrip(QWidget):
 
     def _target(self) -> int | None:
         session = self.session
-        return session.review.target(session.current_object, session.view_state.active_label)
+        return session.review.target(
+            session.prompting.current_object, session.view_state.active_label
+        )
 
     def _go_on(self) -> bool:
         """Go to what most needs a look; False if nothing does."""

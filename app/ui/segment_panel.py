@@ -93,7 +93,7 @@ class SegmentPanel(QScrollArea):
         self.replace_others.toggled.connect(self._on_draw_over)
         self._leave_document = lambda: None
         session.document_changed.connect(self._on_document_changed)
-        session.pending_changed.connect(lambda _: self.refresh())
+        session.prompting.pending_changed.connect(lambda _: self.refresh())
         state.changed.connect(self._on_view_changed)
         self._on_view_changed("overlay_opacity")
         self._on_document_changed(session.document)
@@ -101,7 +101,7 @@ class SegmentPanel(QScrollArea):
     def carry(self) -> None:
         """Carry the object's mask through the chosen slices."""
         try:
-            self.session.carry_through(self.first.value() - 1, self.last.value())
+            self.session.prompting.carry_through(self.first.value() - 1, self.last.value())
         except AppError as error:
             self.session.message.emit(Message(str(error), is_error=True))
 
@@ -126,7 +126,7 @@ class SegmentPanel(QScrollArea):
                 plane=plane_name(box.axis), number=box.slice_index + 1, count=n_slices
             )
         )
-        known = (*document.prompts, *self.session.pending)
+        known = (*document.prompts, *self.session.prompting.pending)
         through = through_of(in_object(known, box.object_id))
         offered_for = (box.object_id, box.axis, box.slice_index, through)
         for spin in (self.first, self.last):
@@ -146,7 +146,7 @@ class SegmentPanel(QScrollArea):
         if document is None:
             return None
         label_id = self.session.view_state.active_label
-        return latest_box((*document.prompts, *self.session.pending), label_id)
+        return latest_box((*document.prompts, *self.session.prompting.pending), label_id)
 
     def start_here(self) -> None:
         """Let the range start at the shown slice of the box's plane."""
@@ -210,4 +210,4 @@ class SegmentPanel(QScrollArea):
         self.session.view_state.overlay_opacity = percent / 100
 
     def _on_draw_over(self, is_on: bool) -> None:
-        self.session.draw_over = DrawOver.ALL if is_on else DrawOver.EMPTY
+        self.session.prompting.draw_over = DrawOver.ALL if is_on else DrawOver.EMPTY

@@ -193,10 +193,10 @@ class SettingsDialog(QDialog):
     def _show_model(self) -> None:
         self.model.blockSignals(True)
         self.model.clear()
-        for model in self.session.models.values():
+        for model in self.session.model_choice.installed.values():
             if model.kind.value == "promptable":
                 self.model.addItem(model.title, model.id)
-        self.model.setCurrentIndex(self.model.findData(self.session.model_id))
+        self.model.setCurrentIndex(self.model.findData(self.session.prompting.model_id))
         self.model.blockSignals(False)
         self._show_device()
 
@@ -204,7 +204,7 @@ class SettingsDialog(QDialog):
         if self._is_over:
             return  # the answer comes too late
         self.device.setCurrentIndex(self.device.findData(self.session.settings.device))
-        self.device_note.setText(self.session.device_text)
+        self.device_note.setText(self.session.model_choice.device_text)
 
     def _show_cache(self, n_bytes: int) -> None:
         if self._is_over:
@@ -259,7 +259,7 @@ class SettingsDialog(QDialog):
 
     def _on_model(self) -> None:
         model_id = self.model.currentData()
-        if model_id and model_id != self.session.model_id:
+        if model_id and model_id != self.session.prompting.model_id:
             self.session.model_choice.choose(model_id)
 
     def _on_device(self) -> None:

@@ -66,10 +66,10 @@ class SliceCanvas(pg.GraphicsView):
         self._leave_session = (
             session.document_changed.connect(self._on_document_changed),
             session.view_state.changed.connect(self._on_view_changed),
-            session.preview_changed.connect(self._on_preview_changed),
+            session.prompting.preview_changed.connect(self._on_preview_changed),
             session.automatic.preview_changed.connect(self._on_arriving),
-            session.pending_changed.connect(lambda _: self.repaint_later()),
-            session.scores_changed.connect(lambda _: self.repaint_later()),
+            session.prompting.pending_changed.connect(lambda _: self.repaint_later()),
+            session.prompting.scores_changed.connect(lambda _: self.repaint_later()),
             session.review.changed.connect(lambda _: self.repaint_later()),
             session.measurements.changed.connect(lambda _: self.repaint_later()),
             session.beside.changed.connect(self._on_beside_changed),

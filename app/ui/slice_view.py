@@ -268,7 +268,7 @@ class SliceView(SliceCanvas):
             self._is_space_down = False
             self._update_pointer()
             if not self._has_space_panned:
-                self.session.accept()
+                self.session.prompting.accept()
 
     def press_key(self, *, is_alternate: bool = False) -> None:
         """Press the tool in hand at the crosshair, or let go of it."""

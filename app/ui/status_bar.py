@@ -59,7 +59,7 @@ class StatusBar(QStatusBar):
         self.activity.setText(status.text)
         self.bar.setVisible(status.is_busy)
         self.cancel_button.setVisible(status.can_cancel)
-        is_carrying = status.can_cancel and self.session.is_carrying
+        is_carrying = status.can_cancel and self.session.prompting.is_carrying
         self.cancel_button.setText(self.tr("Keep") if is_carrying else self.tr("Cancel"))
         self.drop_button.setVisible(is_carrying)
         if status.fraction is None:
@@ -69,7 +69,7 @@ class StatusBar(QStatusBar):
             self.bar.setValue(round(1000 * status.fraction))
 
     def _show_device(self) -> None:
-        text = self.session.device_text or self.tr("Loading the model …")
-        short = text.partition(" on ")[0] if self.session.device_text else text
+        text = self.session.model_choice.device_text or self.tr("Loading the model …")
+        short = text.partition(" on ")[0] if self.session.model_choice.device_text else text
         self.chip.setText(short)
         self.chip.setToolTip(text)

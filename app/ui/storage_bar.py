@@ -28,7 +28,7 @@ class StorageBar(QFrame):
         super().__init__(parent)
         self.setObjectName("message")
         self.setProperty("error", True)
-        self._keeper = session.keeper
+        self._writing = session.writing
         self.label = QLabel()
         self.label.setWordWrap(True)
         self.again_button = QPushButton(self.tr("Try again"))
@@ -45,8 +45,8 @@ class StorageBar(QFrame):
         self._timer = QTimer(self)
         self._timer.setInterval(_TRY_AGAIN_MS)
         self._timer.timeout.connect(self._try_again)
-        session.keeper.trouble_changed.connect(self._on_trouble)
-        self._on_trouble(session.keeper.trouble)
+        session.writing.trouble_changed.connect(self._on_trouble)
+        self._on_trouble(session.writing.trouble)
 
     def _on_trouble(self, trouble: Trouble | None) -> None:
         self.setVisible(trouble is not None)
@@ -62,4 +62,4 @@ class StorageBar(QFrame):
             self._timer.start()
 
     def _try_again(self) -> None:
-        self._keeper.settle(lambda is_kept: None)
+        self._writing.settle(lambda is_kept: None)

@@ -86,7 +86,7 @@ class Tour(QObject):
             panel.view.viewport().installEventFilter(self)
         session = window.session
         session.document_changed.connect(self._on_document_changed)
-        session.pending_changed.connect(lambda _: self._look())
+        session.prompting.pending_changed.connect(lambda _: self._look())
         session.saved.connect(lambda _: self._on_saved())
         session.status_changed.connect(self._on_status)
 
@@ -164,7 +164,7 @@ class Tour(QObject):
         """Return the prompts that were given, with those that wait for their masks."""
         document = self._session.document
         given = [] if document is None else list(document.prompts)
-        return given + [prompt for prompt in self._session.pending if prompt not in given]
+        return given + [prompt for prompt in self._session.prompting.pending if prompt not in given]
 
     def _n_edits(self) -> int:
         """Return the steps beside those of prompts: a prompt's own answer corrects nothing."""
@@ -252,7 +252,7 @@ class Tour(QObject):
         return False
 
     def _is_esc_needed(self) -> bool:
-        return self._can_cancel or bool(self._session.pending)
+        return self._can_cancel or bool(self._session.prompting.pending)
 
     def _put_away(self) -> None:
         """Hide this bubble; the next step shows its own."""

@@ -51,7 +51,7 @@ def measure(path: Path) -> None:
         window._until(session.document_changed, lambda: session.open(path))
         application.qt.processEvents()
         opened_mb = peak_rss_mb()
-        window._until(session.scores_changed, lambda: window._box(session, 0))
+        window._until(session.prompting.scores_changed, lambda: window._box(session, 0))
         application.qt.processEvents()
     finally:
         window._forget_changes(session)

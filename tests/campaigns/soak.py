@@ -84,7 +84,7 @@ class Editor:
         self._folder = folder
         self._rng = random.Random(seed)
         self._session.message.connect(self._on_message)
-        self._session.keeper.trouble_changed.connect(self._on_trouble)
+        self._session.writing.trouble_changed.connect(self._on_trouble)
         self._actions: list[tuple[Callable[[], object], int]] = [
             (self.box, 12),
             (self.click, 8),
@@ -132,10 +132,12 @@ class Editor:
     def box(self) -> None:
         axis, index, (r, c), (rows, columns) = self._place()
         stop = (min(rows, r + 4 + rows // 4), min(columns, c + 4 + columns // 4))
-        self._session.place_box(axis, index, (r, c, *stop))
+        self._session.prompting.place_box(axis, index, (r, c, *stop))
 
     def click(self) -> None:
-        self._session.place_point(self._voxel(), self._rng.randrange(3), self._rng.random() < 0.7)
+        self._session.prompting.place_point(
+            self._voxel(), self._rng.randrange(3), self._rng.random() < 0.7
+        )
 
     def stroke(self) -> None:
         start = self._voxel()
@@ -174,30 +176,34 @@ class Editor:
         self._session.view_state.cursor_zyx = self._voxel()
 
     def accept(self) -> None:
-        self._session.accept()
+        self._session.prompting.accept()
 
     def carry(self) -> None:
         axis, index, (r, c), (rows, columns) = self._place()
-        self._session.place_box(axis, index, (r, c, min(rows, r + 30), min(columns, c + 30)))
+        self._session.prompting.place_box(
+            axis, index, (r, c, min(rows, r + 30), min(columns, c + 30))
+        )
         self._idle()
-        self._session.carry_through(max(0, index - 3), min(self._shape()[axis], index + 4))
+        self._session.prompting.carry_through(
+            max(0, index - 3), min(self._shape()[axis], index + 4)
+        )
 
     def label(self) -> None:
         if len(self._document().label_table) < 8:
-            self._session.add_label()
+            self._session.label_editing.add()
 
     def delete_label(self) -> None:
         labels = tuple(self._document().label_table)
         if len(labels) > 2:
             self._document().do(DeleteLabel(self._rng.choice(labels).id))
-            self._session.set_active_label(next(iter(self._document().label_table)).id)
+            self._session.label_editing.choose(next(iter(self._document().label_table)).id)
 
     def window(self) -> None:
         low = self._rng.uniform(-500, 100)
         self._session.view_state.window = (low, low + self._rng.uniform(50, 1500))
 
     def reset(self) -> None:
-        self._session.reset_object()
+        self._session.prompting.reset_object()
 
     def cancel(self) -> None:
         self._session.cancel(keep=self._rng.random() < 0.5)
@@ -211,7 +217,7 @@ class Editor:
         self._idle()
         before = _fingerprint(self._document())
         self._open()
-        self._session.go_on()
+        self._session.restoring.go_on()
         self._idle()
         if _fingerprint(self._document()) != before:
             self.soak.problems.append("The work that was found again is not what was left.")
@@ -266,8 +272,8 @@ class Editor:
         self._until(
             lambda: (
                 not (
-                    self._session.pending
-                    or self._session.is_carrying
+                    self._session.prompting.pending
+                    or self._session.prompting.is_carrying
                     or any(runner.is_busy for runner in runners)
                 )
             )

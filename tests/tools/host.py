@@ -11,11 +11,25 @@ from app.core.geometry import Geometry
 from app.core.labels import DrawOver, LabelTable
 from app.core.view_state import ViewState
 from app.core.volume import Volume
+from app.editing.operation import Operation
 from app.tools import Tool, ToolEvent
 
 SHAPE = (10, 20, 30)
 # mm along z, y, x: all different, so that a swap shows.
 SPACING = (4.0, 2.0, 1.0)
+
+
+class FakePrompting:
+    """Satisfies `PromptHost`; notes every call as (name, arguments ...)."""
+
+    def __init__(self, asked: list[tuple]) -> None:
+        self.draw_over = DrawOver.EMPTY
+        self._asked = asked
+
+    def __getattr__(self, name: str):
+        if not name.startswith(("place_", "preview_", "carry_")):
+            raise AttributeError(name)
+        return lambda *arguments, **options: self._asked.append((name, *arguments))
 
 
 class FakeHost:
@@ -31,13 +45,11 @@ class FakeHost:
         volume = Volume(voxels, Geometry(voxels.shape, affine))
         self.document: Document | None = Document(volume, label_table=table)
         self.view_state = ViewState()
-        self.draw_over = DrawOver.EMPTY
         self.asked: list[tuple] = []
+        self.prompting = FakePrompting(self.asked)
 
-    def __getattr__(self, name: str):
-        if not name.startswith(("place_", "preview_", "edit_", "carry_")):
-            raise AttributeError(name)
-        return lambda *arguments, **options: self.asked.append((name, *arguments))
+    def edit_mask(self, operation: Operation) -> None:
+        self.asked.append(("edit_mask", operation))
 
     @property
     def marks(self) -> tuple[Annotation, ...]:

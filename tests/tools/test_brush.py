@@ -115,7 +115,7 @@ def test_erasing_takes_the_active_label_only_until_the_button_is_up(host, brush)
 @pytest.mark.parametrize("policy", list(DrawOver))
 def test_the_draw_over_policy_decides_about_other_labels(host, brush, policy):
     fill(host, 2, Region((5, 0, 15), (6, 20, 30)))
-    host.draw_over = policy
+    host.prompting.draw_over = policy
     stroke(brush, host, 0, CENTRE)
     disk = (distance_mm([CENTRE]) <= 4.5) & (np.indices(SHAPE)[0] == 5)
     taken = disk if policy is DrawOver.ALL else disk & (np.indices(SHAPE)[2] < 15)
@@ -125,7 +125,7 @@ def test_the_draw_over_policy_decides_about_other_labels(host, brush, policy):
 def test_a_locked_neighbour_is_spared_whatever_the_policy_says(host, brush):
     fill(host, 2, Region((5, 0, 15), (6, 20, 30)))
     lock(host, 2)
-    host.draw_over = DrawOver.ALL
+    host.prompting.draw_over = DrawOver.ALL
     stroke(brush, host, 0, CENTRE)
     assert (host.labels == 2).sum() == 20 * 15
 

@@ -109,7 +109,7 @@ def test_a_hand_lasso_fills_what_it_encloses_as_one_step(axis):
 def test_a_hand_lasso_follows_policy_and_padlocks(policy):
     host = FakeHost()
     fill(host, 2, Region((INDEX, 0, 8), (INDEX + 1, 20, 30)))
-    host.draw_over = policy
+    host.prompting.draw_over = policy
     stroke(LassoFillTool(), host, 0, *outline(0, *RECTANGLE))
     drawn = block(0, 2, 4, 8, 15)
     taken = drawn if policy is DrawOver.ALL else drawn & (np.indices(SHAPE)[2] < 8)

@@ -136,7 +136,7 @@ def test_a_piece_is_shown_and_refined_with_a_box(bench, panel):
     click(bench, panel.refine)
     (box,) = bench.session.document.prompts
     assert box.slice_index == z
-    assert bench.session.current_object == box.object_id
+    assert bench.session.prompting.current_object == box.object_id
 
 
 def test_stopping_keeps_nothing(bench, panel):

@@ -59,7 +59,7 @@ def test_the_slice_of_the_box_stays_in_the_range_and_a_click_runs_nothing(bench)
     slider = bench.window.grid.panels[0].slider
     bench.qtbot.waitUntil(lambda: slider.carry_range == (KEY, 20))
     bench.qtbot.mouseClick(slider, LEFT, pos=QPoint(4, round(slider.y_of(20))))
-    assert not bench.session.pending
+    assert not bench.session.prompting.pending
 
 
 def test_keys_set_both_ends(bench):
@@ -109,7 +109,7 @@ def test_a_running_carry_through_is_kept_or_dropped_as_the_user_says(bench):
     status, session = bench.window.status, bench.session
     assert not status.drop_button.isVisible()
     for is_kept in (True, False):
-        session.carry_through(0, 20)
+        session.prompting.carry_through(0, 20)
         assert status.drop_button.isVisible()
         if is_kept:
             bench.key(Qt.Key.Key_Escape)
@@ -137,10 +137,10 @@ def test_all_planes_show_the_mask_while_it_is_carried(bench):
         return found
 
     before, seen = colours(), {}
-    session.preview_changed.connect(
+    session.prompting.preview_changed.connect(
         lambda preview: seen.update({preview.index: colours()}) if preview else None
     )
-    session.carry_through(6, 14)
+    session.prompting.carry_through(6, 14)
     bench.runner.run_all()
     # Slices come outwards from 10; the last two come with the mask itself.
     assert seen[9] == before
@@ -156,7 +156,7 @@ def test_nothing_leaves_the_depth_of_the_box_whatever_is_corrected(bench):
     bench.runner.run_all()
     assert masks(bench) == [8, 9, 10, 11]
     bench.session.view_state.cursor_zyx = (9, 20, 22)
-    bench.session.place_point((9.0, 20.0, 22.0), 0, positive=False)
+    bench.session.prompting.place_point((9.0, 20.0, 22.0), 0, positive=False)
     bench.runner.run_all()
     assert masks(bench) == [8, 9, 10, 11]
     bench.session.view_state.cursor_zyx = (KEY, 20, 22)

@@ -86,9 +86,9 @@ def test_a_box_is_drawn_sized_and_confirmed_by_keys(keys):
     expected[10, 12:26, 15:31] = True
     np.testing.assert_array_equal(keys.document.labelmap.voxels == 1, expected)
     # Enter accepts again once nothing is being drawn.
-    assert keys.session.current_object is not None
+    assert keys.session.prompting.current_object is not None
     keys.press(Qt.Key.Key_Return)
-    assert keys.session.current_object is None
+    assert keys.session.prompting.current_object is None
 
 
 def test_escape_gives_up_a_box_and_slices_stay_while_it_is_drawn(keys):
@@ -101,7 +101,7 @@ def test_escape_gives_up_a_box_and_slices_stay_while_it_is_drawn(keys):
     assert TOOLS.load()["box"].shapes() == ()
     keys.press(Qt.Key.Key_PageUp)
     assert keys.cursor[0] == 11
-    assert keys.session.pending == ()
+    assert keys.session.prompting.pending == ()
 
 
 def test_the_pointer_passing_by_does_not_move_a_box_of_keys(keys):
@@ -113,7 +113,7 @@ def test_the_pointer_passing_by_does_not_move_a_box_of_keys(keys):
     keys.bench.qtbot.mouseMove(view.viewport(), QPoint(5, 5))
     keys.bench.qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(9, 9))
     keys.press(Qt.Key.Key_K)
-    (box,) = keys.session.pending
+    (box,) = keys.session.prompting.pending
     assert box.region.shape_zyx == (1, 4, 8)
 
 
@@ -121,7 +121,7 @@ def test_the_pointer_passing_by_does_not_move_a_box_of_keys(keys):
 def test_a_point_is_one_key(keys, modifiers, positive):
     keys.take("point")
     keys.press(Qt.Key.Key_K, modifiers)
-    (point,) = keys.session.pending
+    (point,) = keys.session.prompting.pending
     assert isinstance(point, PointPrompt)
     assert (point.index_zyx, point.positive) == ((10.0, 20.0, 22.0), positive)
 
@@ -152,7 +152,7 @@ def test_strokes_and_outlines_are_drawn_with_arrows(keys, tool):
     if tool == "lasso_fill":
         assert (keys.document.labelmap.voxels[10] == 1).sum() >= 81
     else:
-        kinds = {type(prompt) for prompt in keys.session.pending}
+        kinds = {type(prompt) for prompt in keys.session.prompting.pending}
         assert ScribblePrompt in kinds
 
 

@@ -56,7 +56,7 @@ def test_a_preset_is_searched_reordered_and_undone(bench):
 
 
 def test_another_scan_with_fewer_labels_is_opened_while_the_last_label_is_in_hand(bench):
-    bench.session.set_active_label(2)
+    bench.session.label_editing.choose(2)
     volume = torso_like()
     table = LabelTable((LabelInfo(7, "kidney", (1, 2, 3)),))
     bench.session.set_document(Document(volume, label_table=table), (0.0, 1.0))

@@ -67,7 +67,7 @@ def test_kept_work_is_left_without_a_question_and_offered_again(shown, asked):
     again = Bench()
     again.open(shown.image)
     assert again.offers[-1] is not None
-    again.session.go_on()
+    again.session.restoring.go_on()
     again.run()
     assert state(again.document) == before
     again.document.mark_saved()

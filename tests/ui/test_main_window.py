@@ -113,7 +113,7 @@ def test_a_box_dragged_on_any_plane_becomes_a_mask_there(bench, axis):
     start, stop = [3.0, 10.0, 13.0], [16.0, 28.0, 33.0]
     start[axis] = stop[axis] = float(inside[axis])
     bench.drag(axis, tuple(start), tuple(stop))
-    assert len(bench.session.pending) == 1
+    assert len(bench.session.prompting.pending) == 1
     bench.runner.run_all()
     expected = np.zeros(document.volume.voxels.shape, bool)
     where = [slice(None)] * 3
@@ -191,9 +191,9 @@ def test_deleting_a_locked_label_is_refused_in_words(bench):
 def test_a_prompt_on_a_locked_label_is_refused_in_words(bench):
     document = bench.open()
     bench.window.label_panel.table.item(0, 3).setCheckState(Qt.CheckState.Checked)
-    bench.session.set_active_label(1)
+    bench.session.label_editing.choose(1)
     bench.drag(0, (10.0, 10.0, 13.0), (10.0, 28.0, 33.0))
-    assert bench.session.pending == ()
+    assert bench.session.prompting.pending == ()
     assert "locked" in bench.window.message_bar.label.text()
     assert document.prompts == ()
 
@@ -253,7 +253,7 @@ def test_surfaces_names_and_prompts_are_exported_and_are_no_saved_mask(
 )
 def test_closing_with_unsaved_work_asks_first(bench, monkeypatch, answer, closes):
     document = bench.open()
-    bench.session.add_label("more")
+    bench.session.label_editing.add("more")
     assert document.is_modified
     monkeypatch.setattr(dialogs, "ask_unsaved", lambda parent: answer)
     bench.window.close()
@@ -291,7 +291,7 @@ def test_window_presets_of_ct_change_the_display_only(bench):
     bench.session.set_document(Document(ct, label_table=document.label_table), (-160.0, 240.0))
     bench.key(Qt.Key.Key_F2)
     assert bench.session.view_state.window == (-1350.0, 150.0)
-    assert bench.session.model_window == (-160.0, 240.0)
+    assert bench.session.prompting.model_window == (-160.0, 240.0)
 
 
 def test_messages_errors_stay_and_notes_do_not_push_them_away(bench):
@@ -384,11 +384,11 @@ def test_the_mouse_question_is_asked_once(qtbot, qapp, bright_model, user_home):
 
 def test_n_goes_from_one_doubtful_slice_to_the_next(bench):
     document = bench.open()
-    bench.session.place_box(0, 8, (8, 8, 30, 34))
+    bench.session.prompting.place_box(0, 8, (8, 8, 30, 34))
     bench.runner.run_all()
-    bench.session.carry_through(5, 12)
+    bench.session.prompting.carry_through(5, 12)
     bench.runner.run_all()
-    scores = bench.session.scores[document.prompts[0].object_id]
+    scores = bench.session.prompting.scores[document.prompts[0].object_id]
     scores[6] = scores[10] = 0.3
     for expected in (6, 10, 6):
         bench.key(Qt.Key.Key_N)
@@ -520,6 +520,6 @@ def test_a_model_is_chosen_from_the_menu_and_remembered(qtbot, qapp, bright_mode
     place = menu.actionGeometry(actions["Other"]).center()
     bench.qtbot.mouseClick(menu, Qt.MouseButton.LeftButton, pos=place)
     bench.runner.run_all()
-    assert bench.session.model_id == "other"
+    assert bench.session.prompting.model_id == "other"
     assert Settings.load().model_id == "other"
     assert "test bench" in bench.window.status.chip.toolTip()

@@ -225,7 +225,7 @@ def test_the_report_is_exported_and_the_volumes_range_is_told(bench, panel, tmp_
     bench.session.message.connect(lambda message: told.append(message.text))
     bench.qtbot.mouseClick(panel.range_button, LEFT)
     assert told[-1].startswith("Draw a box first")
-    bench.session.place_box(0, 10, (10, 10, 30, 35))
+    bench.session.prompting.place_box(0, 10, (10, 10, 30, 35))
     bench.runner.run_all()
     bench.qtbot.mouseClick(panel.range_button, LEFT)
     bench.runner.run_all()

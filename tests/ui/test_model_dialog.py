@@ -41,7 +41,7 @@ class Shelf:
         self.session = Session(self.runner, self.files, engine, self.models, self.settings)
         self.told: list[str] = []
         self.session.message.connect(lambda message: self.told.append(message.text))
-        self.session.load_model()
+        self.session.model_choice.load()
         self.runner.run_all()
         self.window = QWidget()
         qtbot.addWidget(self.window)
@@ -80,7 +80,7 @@ def test_another_model_is_used_from_now_on(shelf):
     shelf.dialog.list.setCurrentRow(0)
     shelf.click(shelf.dialog.use)
     shelf.runner.run_all()
-    assert shelf.session.model_id == "embedded"
+    assert shelf.session.prompting.model_id == "embedded"
     assert Settings.load().model_id == "embedded"
     assert "in use" in shelf.titles()[0]
     assert not shelf.dialog.use.isEnabled()
@@ -111,7 +111,7 @@ def test_a_removed_model_gives_way_to_the_embedded_one(shelf, monkeypatch):
         shelf.files.run_all()
     assert not (user_models_dir() / "medsam").exists()
     assert [t.splitlines()[0] for t in shelf.titles()] == ["Bright"]
-    assert shelf.session.model_id == "embedded"
+    assert shelf.session.prompting.model_id == "embedded"
     assert Settings.load().model_id == "embedded"
 
 
@@ -123,9 +123,9 @@ def test_the_model_of_the_last_session_may_be_gone(qtbot, bright_model, user_hom
     )
     told = []
     session.message.connect(lambda message: told.append(message.text))
-    session.load_model()
+    session.model_choice.load()
     runner.run_all()
-    assert session.model_id == "embedded"
+    assert session.prompting.model_id == "embedded"
     assert settings.model_id == "embedded"
     assert len(told) == 1
     assert "“gone”" in told[0]

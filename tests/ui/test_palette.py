@@ -52,7 +52,7 @@ def test_a_word_that_begins_a_word_fits_better_than_one_inside():
 
 def test_a_command_is_found_by_letters_and_done_with_enter(bench):  # noqa: F811
     document = bench.open()
-    bench.session.add_label("more")
+    bench.session.label_editing.add("more")
     assert len(document.label_table) == 3
     enter(bench, "undo")
     assert len(document.label_table) == 2

@@ -33,7 +33,7 @@ def test_after_a_crash_the_start_offers_to_go_on(qtbot, image):
     first.crash()
     bench = Bench()
     bar = shown(qtbot, bench)
-    bench.session.look_for_unfinished()
+    bench.session.restoring.look_for_unfinished()
     bench.run()
     assert not bar.isHidden()
     assert "did not end cleanly" in bar.label.text()

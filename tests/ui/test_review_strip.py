@@ -27,7 +27,7 @@ def settle(bench) -> None:
 
 
 def test_carrying_fills_the_strip_and_a_click_goes_to_a_slice(bench):
-    bench.session.carry_through(6, 14)
+    bench.session.prompting.carry_through(6, 14)
     bench.runner.run_all()
     strip = bench.window.review_strip
     bench.qtbot.waitUntil(lambda: [c.index for c in strip.cells] == list(range(6, 14)))
@@ -41,9 +41,9 @@ def test_carrying_fills_the_strip_and_a_click_goes_to_a_slice(bench):
 
 
 def test_keys_go_to_the_worst_slice_accept_it_and_go_on(bench):
-    bench.session.carry_through(6, 14)
+    bench.session.prompting.carry_through(6, 14)
     bench.runner.run_all()
-    bench.session.scores[0].update({8: 0.3, 12: 0.5})
+    bench.session.prompting.scores[0].update({8: 0.3, 12: 0.5})
     bench.session.review.refresh()
     settle(bench)
     bench.key(Qt.Key.Key_N)

@@ -24,7 +24,7 @@ LEFT = Qt.MouseButton.LeftButton
 def dialog(bench) -> SettingsDialog:  # noqa: F811
     bench.open()
     folder = user_cache_dir() / "embeddings"
-    bench.session._engine.cache = EmbeddingCache(512 << 20, folder=folder)
+    bench.engine.cache = EmbeddingCache(512 << 20, folder=folder)
     bench.window.activateWindow()
     bench.qtbot.waitUntil(bench.window.isActiveWindow)
     bench.key(Qt.Key.Key_Comma, CONTROL)
@@ -63,10 +63,10 @@ def test_larger_text_is_larger_at_once(bench, dialog):  # noqa: F811
 def test_a_smaller_history_forgets_at_the_next_step(bench, dialog):  # noqa: F811
     document = bench.session.document
     for _ in range(10):
-        bench.session.add_label()
+        bench.session.label_editing.add()
     assert len(document.undo_labels) == 10
     bench.session.tuning.limit_undo(0, document)
-    bench.session.add_label()
+    bench.session.label_editing.add()
     assert len(document.undo_labels) < 10
     dialog.undo_mb.setValue(64)
     assert document._history.max_bytes == 64 << 20
@@ -74,8 +74,8 @@ def test_a_smaller_history_forgets_at_the_next_step(bench, dialog):  # noqa: F81
 
 
 def test_the_cache_is_limited_and_cleared(bench, dialog):  # noqa: F811
-    cache = bench.session._engine.cache
-    bench.session.place_box(0, 10, (8, 8, 30, 34))
+    cache = bench.engine.cache
+    bench.session.prompting.place_box(0, 10, (8, 8, 30, 34))
     bench.runner.run_all()
     assert cache.nbytes > 0
     assert cache.disk_bytes() > 0
@@ -91,13 +91,13 @@ def test_the_cache_is_limited_and_cleared(bench, dialog):  # noqa: F811
     assert dialog.cache_note.text().startswith("0 MB")
     # No disk at all is a choice, too.
     dialog.disk_mb.setValue(0)
-    bench.session.place_box(0, 11, (8, 8, 30, 34))
+    bench.session.prompting.place_box(0, 11, (8, 8, 30, 34))
     bench.runner.run_all()
     assert cache.disk_bytes() == 0
 
 
 def test_another_device_is_used_at_once(bench, dialog):  # noqa: F811
-    engine = bench.session._engine
+    engine = bench.engine
     engine.load("embedded")
     dialog.device.setCurrentIndex(dialog.device.findData("cpu"))
     dialog.device.activated.emit(dialog.device.currentIndex())

@@ -57,15 +57,15 @@ def test_a_hanging_model_is_given_up_on_and_the_next_box_works(application, qtbo
     try:
         with monkeypatch.context() as patch:
             patch.setattr(InferenceEngine, "run", hang)
-            session.place_box(0, 6, (12, 12, 36, 36))
+            session.prompting.place_box(0, 6, (12, 12, 36, 36))
             qtbot.waitUntil(hangs.is_set, timeout=60_000)
             qtbot.waitUntil(bar.isVisible)
-        assert session.pending
+        assert session.prompting.pending
         assert document.state is before
         qtbot.mouseClick(bar.button, Qt.MouseButton.LeftButton)
         assert not bar.isVisible()
-        assert not session.pending
-        session.place_box(0, 6, (12, 12, 36, 36))
+        assert not session.prompting.pending
+        session.prompting.place_box(0, 6, (12, 12, 36, 36))
         qtbot.waitUntil(lambda: document.labelmap.voxels.any(), timeout=60_000)
         assert document.labelmap.voxels[6, 24, 24] == 1
     finally:

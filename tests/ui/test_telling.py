@@ -92,8 +92,8 @@ def test_a_window_that_waits_for_the_mask_stays_when_the_answer_is_no(
     bench, answers, tmp_path, monkeypatch
 ):
     session = bench.session
-    session.set_active_label(1)
-    session.add_label()
+    session.label_editing.choose(1)
+    session.label_editing.add()
     assert session.document.is_modified
     monkeypatch.setattr(dialogs, "ask_unsaved", lambda parent: dialogs.Unsaved.SAVE)
     monkeypatch.setattr(dialogs, "ask_save", lambda parent, path: tmp_path / "mask.dcm")

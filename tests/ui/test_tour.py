@@ -31,10 +31,10 @@ def test_doing_the_five_steps_is_the_tour(bench, tour, monkeypatch, tmp_path):  
     assert shows(tour, 3)
     bench.runner.run_all()
     assert shows(tour, 3)  # the answer to the box is no correction
-    bench.session.place_point((10.0, 20.0, 22.0), 0, True)
+    bench.session.prompting.place_point((10.0, 20.0, 22.0), 0, True)
     bench.runner.run_all()
     assert shows(tour, 4)
-    bench.session.carry_through(8, 13)
+    bench.session.prompting.carry_through(8, 13)
     bench.runner.run_all()
     assert shows(tour, 5)
     assert not Settings.load().tour_done
@@ -71,9 +71,9 @@ def test_escape_in_a_view_skips_it_but_first_cancels_what_waits(bench, tour):  #
     view.setFocus()
     bench.session.view_state.cursor_zyx = (10, 20, 22)
     bench.drag(0, (10.0, 10.0, 13.0), (10.0, 28.0, 33.0))
-    assert bench.session.pending
+    assert bench.session.prompting.pending
     bench.qtbot.keyClick(view, Qt.Key.Key_Escape)
-    assert not bench.session.pending
+    assert not bench.session.prompting.pending
     assert tour.step >= 0
     bench.qtbot.keyClick(view, Qt.Key.Key_Escape)
     assert tour.step == -1

@@ -286,9 +286,9 @@ def test_surfaces_follow_edits_undo_and_the_label_table(shown):
     shown.until(lambda: shown.n_coloured() > 0.8 * at_first)
     info = document.label_table.get(BALL)
     colour = (10, 200, 30)
-    shown.session.change_label(replace(info, colour=colour), "Recolour")
+    shown.session.label_editing.change(replace(info, colour=colour), "Recolour")
     shown.until(lambda: _is_green(shown.pixels()).sum() > 0.5 * at_first)
-    shown.session.change_label(replace(info, visible=False), "Hide")
+    shown.session.label_editing.change(replace(info, visible=False), "Hide")
     shown.until(lambda: shown.n_coloured() == 0)
 
 
@@ -309,7 +309,7 @@ def test_the_scan_is_rendered_on_demand(shown):
 
 def test_dragging_turns_and_r_turns_back_without_touching_the_work(shown, monkeypatch):
     view, resets = shown.scene.view, []
-    monkeypatch.setattr(shown.session, "reset_object", lambda: resets.append(1))
+    monkeypatch.setattr(shown.session.prompting, "reset_object", lambda: resets.append(1))
     eye = view.camera.eye_lps
     left = Qt.MouseButton.LeftButton
     cursor = shown.session.view_state.cursor_zyx

@@ -38,9 +38,9 @@ class Bench:
         self.wanted: list[ImageWanted] = []
         self.session.message.connect(lambda message: self.said.append(message.text))
         self.troubles: list[Trouble | None] = []
-        self.session.keeper.trouble_changed.connect(self.troubles.append)
-        self.session.keeper.offered.connect(self.offers.append)
-        self.session.keeper.image_wanted.connect(self.wanted.append)
+        self.session.writing.trouble_changed.connect(self.troubles.append)
+        self.session.restoring.offered.connect(self.offers.append)
+        self.session.restoring.image_wanted.connect(self.wanted.append)
 
     @property
     def document(self) -> Document:
@@ -64,7 +64,7 @@ class Bench:
 
     def crash(self) -> None:
         """Let go of the file as the system does when a program dies."""
-        journal = self.session.keeper._journal
+        journal = self.session.writing.journal
         assert journal is not None
         if journal.store is not None:
             journal.store.close()
@@ -103,11 +103,11 @@ def worked_on(image: Path) -> Bench:
     """Return a run in which much was done to a scan."""
     bench = Bench()
     bench.open(image)
-    bench.session.place_box(0, 4, (2, 2, 9, 10))
+    bench.session.prompting.place_box(0, 4, (2, 2, 9, 10))
     bench.run()
-    bench.session.add_label("lesion")
+    bench.session.label_editing.add("lesion")
     bench.paint(1, 2)
-    bench.session.place_point((3.25, 5.0, 6.0), 0, True)
+    bench.session.prompting.place_point((3.25, 5.0, 6.0), 0, True)
     bench.run()
     bench.paint(6, 2)
     bench.session.undo()

@@ -27,11 +27,14 @@ from app.core.geometry import Geometry, Region
 from app.core.labels import DrawOver, LabelTable
 from app.core.prompts import BoxPrompt, PointPrompt, ScribblePrompt
 from app.core.tasks import NullContext
+from app.core.view_state import ViewState
 from app.core.volume import Volume
 from app.notices import Notices
 from app.workspace.keeper import Keeper
 from app.workspace.recovery import image_digest
+from app.workspace.restoring import Restoring
 from app.workspace.store import ImageRef
+from app.workspace.writing import Writing
 
 SHAPE = (6, 30, 40)
 
@@ -63,18 +66,25 @@ def new_document(max_undo_bytes: int = 256 << 20) -> Document:
     return Document(volume, label_table=table, undo_stack=UndoStack(max_undo_bytes, min_commands=3))
 
 
-def keeper_in(folder: Path) -> Keeper:
+def writing_at_once() -> Writing:
+    """Return what writes each step before its command returns."""
+    return Writing(DirectRunner(), Notices())
+
+
+def keeper_in(folder: Path, writing: Writing | None = None) -> Keeper:
     """Return a keeper that writes at once."""
-    runner = DirectRunner()
-    return Keeper(
-        runner,
-        runner,
-        Notices(),
+    writing, notices = writing or writing_at_once(), Notices()
+    restoring = Restoring(
+        writing,
+        DirectRunner(),
+        ViewState(),
+        notices,
         folder,
-        view=lambda: {"cursor_zyx": [1, 2, 3]},
         read_image=lambda path, uid, ctx: (new_document().volume, (0.0, 1.0)),
+        recent=tuple,
         show=lambda restored: None,
     )
+    return Keeper(writing, restoring, notices, folder, view=lambda: {"cursor_zyx": [1, 2, 3]})
 
 
 def image_of(document: Document) -> ImageRef:

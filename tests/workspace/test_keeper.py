@@ -37,17 +37,17 @@ def test_after_a_crash_the_next_start_goes_on_exactly_there(image):
     first.crash()
 
     second = Bench()
-    second.session.look_for_unfinished()
+    second.session.restoring.look_for_unfinished()
     second.run()
     (offer,) = second.offers
     assert not offer.is_this_scan
     assert offer.summary.image.name == image.name
-    second.session.go_on()
+    second.session.restoring.go_on()
     second.run()
     assert state(second.document) == before
     assert second.session.view_state.cursor_zyx == (3, 4, 5)
     assert second.session.view_state.window == (-7.5, 212.25)
-    assert second.session.scores == first.session.scores
+    assert second.session.prompting.scores == first.session.prompting.scores
     # The undo history is the same step by step, down to the scan as it was opened, and back.
     while first.session.undo():
         assert second.session.undo()
@@ -68,10 +68,10 @@ def test_work_that_was_all_undone_comes_back_too_and_can_be_redone(image):
     first.crash()
 
     second = Bench()
-    second.session.look_for_unfinished()
+    second.session.restoring.look_for_unfinished()
     second.run()
     assert len(second.offers) == 1
-    second.session.go_on()
+    second.session.restoring.go_on()
     second.run()
     assert second.document.redo_labels == undone
     assert second.session.redo()
@@ -84,7 +84,7 @@ def test_work_goes_on_in_the_file_that_was_recovered(image):
         bench = Bench()
         bench.open(image)
         assert bench.offers[-1].is_this_scan
-        bench.session.go_on()
+        bench.session.restoring.go_on()
         bench.run()
         bench.session.redo()
         bench.session.undo()
@@ -94,7 +94,7 @@ def test_work_goes_on_in_the_file_that_was_recovered(image):
         bench.crash()
     last = Bench()
     last.open(image)
-    last.session.go_on()
+    last.session.restoring.go_on()
     last.run()
     assert state(last.document) == before
     assert len(automatic()) == 1
@@ -105,12 +105,12 @@ def test_what_was_left_on_purpose_is_offered_with_its_scan_only(image):
     before = state(first.document)
     first.end()
     second = Bench()
-    second.session.look_for_unfinished()
+    second.session.restoring.look_for_unfinished()
     second.run()
     assert second.offers == []
     second.open(image)
     assert second.offers[-1].summary.is_closed
-    second.session.go_on()
+    second.session.restoring.go_on()
     second.run()
     assert state(second.document) == before
 
@@ -135,12 +135,12 @@ def test_starting_afresh_puts_the_earlier_work_aside_and_loses_nothing(image):
 def test_declined_work_is_not_offered_at_the_next_start(image):
     worked_on(image).crash()
     bench = Bench()
-    bench.session.look_for_unfinished()
+    bench.session.restoring.look_for_unfinished()
     bench.run()
-    bench.session.keeper.decline()
+    bench.session.restoring.decline()
     bench.run()
     again = Bench()
-    again.session.look_for_unfinished()
+    again.session.restoring.look_for_unfinished()
     again.run()
     assert again.offers == []
     again.open(image)
@@ -160,14 +160,14 @@ def test_a_scan_that_was_opened_from_elsewhere_is_found_there_after_a_crash(imag
     moved = image.rename(tmp_path / "elsewhere.nii.gz")
     second = Bench()
     second.open(moved)
-    second.session.go_on()
+    second.session.restoring.go_on()
     second.run()
     before = state(second.document)
     second.crash()
     third = Bench()
-    third.session.look_for_unfinished()
+    third.session.restoring.look_for_unfinished()
     third.run()
-    third.session.go_on()
+    third.session.restoring.go_on()
     third.run()
     assert third.session.source_path == moved
     assert state(third.document) == before
@@ -179,7 +179,7 @@ def test_what_is_drawn_while_earlier_work_is_fetched_stays(image):
     first.end()
     second = Bench()
     second.open(image)
-    second.session.go_on()
+    second.session.restoring.go_on()
     second.paint(7)
     second.run()
     assert second.document.undo_labels == ("Paint 7",)
@@ -224,7 +224,7 @@ def test_steps_on_another_scan_go_into_another_file(image, tmp_path):
     bench.end()
     again = Bench()
     again.open(image)
-    again.session.go_on()
+    again.session.restoring.go_on()
     again.run()
     assert state(again.document) == before
 
@@ -238,7 +238,7 @@ def test_what_the_worker_did_not_come_to_is_written_at_the_end(image):
     bench.end()
     again = Bench()
     again.open(image)
-    again.session.go_on()
+    again.session.restoring.go_on()
     again.run()
     assert state(again.document) == before
 
@@ -272,7 +272,7 @@ def test_a_full_disk_is_told_once_and_loses_nothing(image, monkeypatch):
     bench.open(image)
     bench.paint(0)
     bench.run()
-    store = bench.session.keeper._journal.store
+    store = bench.session.writing.journal.store
     append = store.append
     full = WorkspaceError("The work cannot be kept: the disk is full.")
 
@@ -286,7 +286,7 @@ def test_a_full_disk_is_told_once_and_loses_nothing(image, monkeypatch):
     (trouble,) = bench.troubles
     assert "disk is full" in trouble.sentence
     assert not trouble.is_read_only
-    assert not bench.session.keeper.is_kept
+    assert not bench.session.writing.is_kept
     monkeypatch.setattr(store, "append", append)
     bench.paint(4)
     bench.run()
@@ -296,7 +296,7 @@ def test_a_full_disk_is_told_once_and_loses_nothing(image, monkeypatch):
     bench.crash()
     again = Bench()
     again.open(image)
-    again.session.go_on()
+    again.session.restoring.go_on()
     again.run()
     assert state(again.document) == before
 
@@ -318,7 +318,7 @@ def test_a_drive_that_was_removed_is_told_until_it_is_back(image, tmp_path):
     assert "in memory only" in trouble.sentence
     away.rename(drive)
     answers: list[bool] = []
-    bench.session.keeper.settle(answers.append)
+    bench.session.writing.settle(answers.append)
     bench.run()
     assert answers == [True]
     assert bench.troubles[1:] == [None]
@@ -337,11 +337,11 @@ def test_a_workspace_that_was_deleted_goes_on_where_it_is_saved_next(image, tmp_
     own.unlink()
     bench.paint(7)
     bench.run()
-    assert bench.session.keeper.trouble is not None
+    assert bench.session.writing.trouble is not None
     other = tmp_path / "other.maskwright"
     bench.session.save_workspace(other)
     bench.run()
-    assert bench.session.keeper.trouble is None
+    assert bench.session.writing.trouble is None
     before = state(bench.document)
     bench.end()
     again = Bench(bench.settings)
@@ -384,10 +384,10 @@ def test_a_workspace_in_a_folder_that_may_not_be_written_opens_read_only(image, 
         again = Bench(bench.settings)
         again.open(folder / "case.maskwright")
         assert state(again.document)[:6] == before[:6]
-        assert again.session.keeper.trouble.is_read_only
+        assert again.session.writing.trouble.is_read_only
         again.paint(7)
         again.run()
-        assert again.session.keeper.is_kept
+        assert again.session.writing.is_kept
         again.end()
     finally:
         folder.chmod(0o700)
@@ -453,7 +453,7 @@ def test_an_imported_mask_is_kept_like_any_other_step(image, tmp_path):
     second.crash()
     third = Bench()
     third.open(image)
-    third.session.go_on()
+    third.session.restoring.go_on()
     third.run()
     assert third.document.undo_labels == ("Import mask.nii.gz",)
     assert (third.document.labelmap.voxels == labels).all()

@@ -51,11 +51,11 @@ def test_an_image_that_moved_is_asked_for_and_another_one_refused(image, tmp_pat
     again.run()
     assert again.wanted == [ImageWanted(own, "tube.nii.gz")]
     assert again.session.document is None
-    again.session.open_workspace(own, other)
+    again.session.restoring.open(own, other)
     again.run()
     assert again.session.document is None
     assert any("another image" in sentence for sentence in again.said)
-    again.session.open_workspace(own, moved)
+    again.session.restoring.open(own, moved)
     again.run()
     assert state(again.document) == before
 
@@ -137,9 +137,9 @@ def test_saving_over_the_file_that_is_open_changes_nothing(image, tmp_path):
     before = state(bench.document)
     bench.crash()
     again = Bench(bench.settings)
-    again.session.look_for_unfinished()
+    again.session.restoring.look_for_unfinished()
     again.run()
-    again.session.go_on()
+    again.session.restoring.go_on()
     again.run()
     assert state(again.document)[:6] == before[:6]
 
@@ -159,11 +159,11 @@ def test_a_workspace_that_another_window_holds_opens_as_a_copy(image, tmp_path):
     content = own.read_bytes()
     second.paint(7)
     second.run()
-    assert second.session.keeper.trouble is trouble
+    assert second.session.writing.trouble is trouble
     assert own.read_bytes() == content
     second.session.save_workspace(image.parent / "mine.maskwright")
     second.run()
-    assert second.session.keeper.trouble is None
+    assert second.session.writing.trouble is None
     second.end()
     assert state(first.document) == before
     first.end()

@@ -29,6 +29,7 @@ from tests.workspace.random_edits import (
     image_of,
     keeper_in,
     new_document,
+    writing_at_once,
 )
 
 
@@ -231,7 +232,8 @@ def test_a_migration_that_fails_changes_nothing(tmp_path, monkeypatch):
 
 
 def test_a_full_disk_leaves_the_file_as_it_was(tmp_path):
-    document, keeper = new_document(), keeper_in(tmp_path)
+    document, writing = new_document(), writing_at_once()
+    keeper = keeper_in(tmp_path, writing)
     keeper.keep(document, image_of(document))
     rng = np.random.default_rng(0)
 
@@ -242,11 +244,11 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path):
     paint("first")
     kept = fingerprint(document)
     # SQLite reports a full disk when a file may grow no further.
-    database = keeper._journal.store._db
+    database = writing.journal.store._db
     (n_pages,) = database.execute("PRAGMA page_count").fetchone()
     database.execute(f"PRAGMA max_page_count={n_pages}")
     paint("second")
-    assert "the disk is full" in keeper.trouble.sentence
+    assert "the disk is full" in writing.trouble.sentence
     path = automatic_path(tmp_path, image_digest(document.volume))
     copy = tmp_path / "copy.maskwright"
     copy.write_bytes(path.read_bytes())
@@ -263,9 +265,10 @@ def test_a_disk_that_is_full_from_the_start_leaves_no_stub(tmp_path, monkeypatch
         raise sqlite3.OperationalError("database or disk is full")
 
     monkeypatch.setattr(schema, "_migrate", refuse)
-    document, keeper = new_document(), keeper_in(tmp_path)
+    document, writing = new_document(), writing_at_once()
+    keeper = keeper_in(tmp_path, writing)
     troubles = []
-    keeper.trouble_changed.connect(troubles.append)
+    writing.trouble_changed.connect(troubles.append)
     keeper.keep(document, image_of(document))
     rng = random.Random(0)
     for _ in range(5):

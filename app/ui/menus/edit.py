@@ -16,7 +16,9 @@ def specs(window: MainWindow) -> list[ActionSpec]:
 
     def has_undo() -> bool:
         document = session.document
-        return bool(session.pending) or (document is not None and bool(document.undo_labels))
+        return bool(session.prompting.pending) or (
+            document is not None and bool(document.undo_labels)
+        )
 
     def has_redo() -> bool:
         return session.document is not None and bool(session.document.redo_labels)

@@ -29,7 +29,7 @@ def specs(window: MainWindow) -> list[ActionSpec]:
     def import_model() -> None:
         path = dialogs.ask_weights(window, session.settings.last_folder)
         if path is not None:
-            session.import_model(path)
+            session.model_choice.add(path)
 
     def show_models() -> None:
         dialogs.show_once(window, ModelDialog, lambda: ModelDialog(session, window))
@@ -41,7 +41,7 @@ def specs(window: MainWindow) -> list[ActionSpec]:
     def take_label(number: int) -> None:
         labels = tuple(session.document.label_table) if session.document else ()
         if number < len(labels):
-            session.set_active_label(labels[number].id)
+            session.label_editing.choose(labels[number].id)
 
     def is_in_hand(tool_id: str) -> bool:
         return state.active_tool == tool_id
@@ -87,11 +87,20 @@ def specs(window: MainWindow) -> list[ActionSpec]:
             lambda: press_tool(is_alternate=True),
             is_open,
         ),
-        ActionSpec("accept", "Segment", tr("Accept"), "Return|Enter", session.accept, is_open),
         ActionSpec(
-            "alternative", "Segment", tr("Another outline"), "C", session.next_alternative, is_open
+            "accept", "Segment", tr("Accept"), "Return|Enter", session.prompting.accept, is_open
         ),
-        ActionSpec("reset", "Segment", tr("Reset object"), "R", session.reset_object, is_open),
+        ActionSpec(
+            "alternative",
+            "Segment",
+            tr("Another outline"),
+            "C",
+            session.prompting.next_alternative,
+            is_open,
+        ),
+        ActionSpec(
+            "reset", "Segment", tr("Reset object"), "R", session.prompting.reset_object, is_open
+        ),
         ActionSpec(
             "carry",
             "Segment",
