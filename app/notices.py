@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.core.errors import AppError
+from app.core.errors import AppError, TightMemoryError
 from app.core.events import Event
 
 logger = logging.getLogger(__name__)
@@ -92,6 +92,19 @@ class Notices:
     def offer(self, sentence: str, action: str, act: Callable[[], None]) -> None:
         """Pass on what went wrong, with something that the user may do about it."""
         self.message.emit(Message(sentence, is_error=True, action=action, act=act))
+
+    def failed_to_open(self, anyway: Callable[[], None]) -> Callable[[BaseException, str], None]:
+        """Return a callback as `failed` does; where memory is tight it offers ``anyway``."""
+        other = self.failed("open")
+
+        def failed(error: BaseException, trace: str) -> None:
+            if not isinstance(error, TightMemoryError):
+                other(error, trace)
+                return
+            self.end("open")
+            self.offer(str(error), "Open it anyway", anyway)
+
+        return failed
 
     def failed(self, what: str) -> Callable[[BaseException, str], None]:
         """Return a callback for a job's failure: an expected one is told, a fault is logged."""

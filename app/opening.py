@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from app.core.errors import TightMemoryError
 from app.core.events import Event
 from app.core.tasks import JobContext, JobHandle, Runner
 from app.core.volume import Volume
@@ -79,22 +78,13 @@ class Opening:
                 self.offered_path = path
                 self.series_offered.emit(result)
 
-        def failed(error: BaseException, trace: str) -> None:
-            if not isinstance(error, TightMemoryError):
-                self._notices.failed("open")(error, trace)
-                return
-            self._notices.end("open")
-            again = partial(
-                self.open, path, series_uid=series_uid, resample=resample, is_tight=True
-            )
-            self._notices.offer(str(error), "Open it anyway", again)
-
+        anyway = partial(self.open, path, series_uid=series_uid, resample=resample, is_tight=True)
         self._notices.begin("open", f"Opening {path.name}", can_cancel=True)
         self._handle = self._runner.submit(
             work,
             key="open",
             done=done,
-            failed=failed,
+            failed=self._notices.failed_to_open(anyway),
             progress=self._notices.progress("open", f"Opening {path.name}"),
         )
 

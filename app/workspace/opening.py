@@ -7,10 +7,12 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
-from app.core.errors import AppError
+from app.core.errors import AppError, TightMemoryError
 from app.core.tasks import JobContext
 from app.core.volume import Volume
+from app.io.grid_file import Room
 from app.io.reader import scan
 from app.workspace.codec import DamagedError, WorkspaceError
 from app.workspace.recovery import another_path, image_digest, make_folder
@@ -20,7 +22,15 @@ from app.workspace.store import ImageRef, Store
 logger = logging.getLogger(__name__)
 
 Window = tuple[float, float]
-ReadImage = Callable[[Path, str, JobContext], tuple[Volume, Window]]
+
+
+class ReadImage(Protocol):
+    """Reads a scan; see `app.opening.read_image`."""
+
+    def __call__(
+        self, path: Path, series_uid: str, ctx: JobContext, *, room: Room | None
+    ) -> tuple[Volume, Window]: ...
+
 
 # So many files and folders near a workspace are looked at in search of its image.
 _MAX_NEAR = 100
@@ -67,7 +77,7 @@ def read_its_image(
     path: Path,
     image: ImageRef,
     places: Iterable[Path],
-    read: ReadImage,
+    read: Callable[[Path, str, JobContext], tuple[Volume, Window]],
     ctx: JobContext,
     others: Iterable[Path] = (),
 ) -> tuple[Path, Volume, Window] | None:
@@ -80,6 +90,8 @@ def read_its_image(
     ------
     WorkspaceError
         All that is there is another image.
+    TightMemoryError
+        It will hardly fit into the memory.
     """
     another = None
     for place in places:
@@ -92,6 +104,8 @@ def read_its_image(
     for other in others:
         try:
             volume, window = read(other, image.series_uid, ctx)
+        except TightMemoryError:
+            raise
         except AppError as error:
             logger.info("Not the image of a workspace: %s", type(error).__name__)
             continue

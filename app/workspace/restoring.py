@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from app.core.events import Event
 from app.core.tasks import JobContext, JobHandle, Runner
 from app.core.view_state import ViewState
 from app.core.volume import Volume
+from app.memory import check_room
 from app.notices import Notices
 from app.workspace.opening import (
     ReadImage,
@@ -82,7 +84,7 @@ class Restoring:
     folder : Path
         Of automatic workspaces.
     read_image : callable
-        Takes a path, a series uid and a context; returns a volume and its window.
+        Returns a volume and its window.
     recent : callable
         Returns what was opened lately, now.
     show : callable
@@ -217,7 +219,7 @@ class Restoring:
 
     # -- opening -------------------------------------------------------------------------------
 
-    def open(self, path: Path, image_path: Path | None = None) -> None:
+    def open(self, path: Path, image_path: Path | None = None, *, is_tight: bool = False) -> None:
         """Open a workspace with its image; the open scan stays until both are there.
 
         Parameters
@@ -225,12 +227,15 @@ class Restoring:
         path : Path
         image_path : Path, optional
             Where the user says that the image is.
+        is_tight : bool
+            It was agreed to that the image will hardly fit into the memory.
         """
         path = path.absolute()
         journal, recent = self._writing.journal, tuple(self._recent())
         if journal is not None and journal.is_in(path):
             self._notices.tell(f"“{path.name}” is open already.")
             return
+        read = partial(self._read_image, room=None if is_tight else check_room)
 
         def work(ctx: JobContext) -> Restored | ImageWanted:
             store, is_copy = open_or_copy(path, self._folder)
@@ -238,7 +243,7 @@ class Restoring:
                 image = store.summary().image
                 places = (image_path,) if image_path else self._places(path, image, recent)
                 others = () if image_path else images_near(path, image, recent, ctx)
-                found = read_its_image(path, image, places, self._read_image, ctx, others)
+                found = read_its_image(path, image, places, read, ctx, others)
                 if found is None:
                     store.close()
                     return ImageWanted(path, image.name)
@@ -263,7 +268,9 @@ class Restoring:
             work,
             key="open",
             done=done,
-            failed=self._notices.failed("open"),
+            failed=self._notices.failed_to_open(
+                partial(self.open, path, image_path, is_tight=True)
+            ),
             progress=self._notices.progress("open", f"Opening {path.name}"),
         )
 

@@ -80,7 +80,7 @@ def keeper_in(folder: Path, writing: Writing | None = None) -> Keeper:
         ViewState(),
         notices,
         folder,
-        read_image=lambda path, uid, ctx: (new_document().volume, (0.0, 1.0)),
+        read_image=lambda path, uid, ctx, *, room: (new_document().volume, (0.0, 1.0)),
         recent=tuple,
         show=lambda restored: None,
     )

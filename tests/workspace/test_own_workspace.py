@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from app import memory
 from app.core.commands import EditVoxels
 from app.core.geometry import Region
-from app.session import ImageWanted
+from app.session import ImageWanted, Message
 from app.workspace import schema
 from tests.io.files import dicom_slice, write_dicom
 from tests.test_privacy import SECRETS
@@ -170,6 +171,33 @@ def test_a_workspace_that_another_window_holds_opens_as_a_copy(image, tmp_path):
     third = Bench()
     third.open(own)
     assert state(third.document)[:6] == before[:6]
+
+
+@pytest.mark.parametrize("is_renamed", [False, True])
+def test_an_image_that_hardly_fits_into_memory_is_read_only_when_that_is_agreed_to(
+    image, tmp_path, monkeypatch, is_renamed
+):
+    bench, own = worked_on(image), image.parent / "own.maskwright"
+    bench.session.save_workspace(own)
+    bench.run()
+    worked = state(bench.document)
+    bench.end()
+    if is_renamed:
+        image.rename(image.with_name("renamed.nii.gz"))
+    again = Bench()
+    offers: list[Message] = []
+    again.session.message.connect(offers.append)
+    monkeypatch.setattr(memory, "free_bytes", lambda: 1000)
+    again.session.open(own)
+    again.run()
+    assert again.session.document is None
+    assert not again.wanted
+    (offer,) = offers
+    assert "of memory to be worked on" in offer.text
+    offer.act()
+    again.run()
+    assert state(again.document)[0] == worked[0]
+    again.end()
 
 
 def test_a_workspace_of_a_later_version_is_left_alone(image, tmp_path, monkeypatch):
