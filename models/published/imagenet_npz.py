@@ -105,10 +105,10 @@ def stretch_positions(positions: np.ndarray, n_tokens: int) -> np.ndarray:
     n_given, channels = positions.shape[1:]
     if n_given == n_tokens:
         return positions
-    n_old = math.isqrt(n_given - 1)
-    if n_old**2 != n_given - 1:
-        raise WeightsError(f"{n_given} position embeddings are no square and a class token.")
-    grid = positions[0, 1:]
+    n_old = math.isqrt(n_given)
+    grid = positions[0] if n_old**2 == n_given else positions[0, 1:]
+    if n_old**2 != len(grid):
+        raise WeightsError(f"{n_given} position embeddings are no square, with or without a token.")
     if len(grid) != n_tokens:
         from scipy import ndimage
 

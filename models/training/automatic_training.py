@@ -185,6 +185,17 @@ class AutomaticTraining(TrainingRun):
         entry = {"id": recipe.id, "title": recipe.title, "automatic": recipe.model.to_json()}
         return {"about": json.dumps(entry)}
 
+    def fitted(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return weights whose position embeddings suit the slices' size, see `TransUNet`."""
+        from models.published.imagenet_npz import stretch_positions
+
+        own, out = self.network.state_dict(), dict(state)
+        for name, values in state.items():
+            if name.endswith("position_embeddings") and name in own:
+                stretched = stretch_positions(values.float().cpu().numpy(), own[name].shape[1])
+                out[name] = torch.from_numpy(np.ascontiguousarray(stretched))
+        return out
+
 
 def _fitted(scan: Tensor, sides: list[int]) -> Tensor:
     """Return a scan with zeros about it, or cut, to these sides; its middle stays the middle."""

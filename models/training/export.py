@@ -11,6 +11,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
 
@@ -18,7 +19,7 @@ from app.core.errors import WeightsError
 from models.base import InstalledModel
 from models.networks.prompt_unet import N_INPUTS, prompt_unet
 from models.training.calibration import calibrate
-from models.training.manifest import put_entry
+from models.training.manifest import put_entry, read_entries
 from models.training.pack import load_packs
 from models.training.tuning import TuneSet
 from models.weights import installed_model, sha256_of
@@ -74,6 +75,9 @@ def export(
     graph.reshape([1, N_INPUTS, input_size, input_size])
     graph_path = weights.with_suffix(".xml")
     openvino.save_model(graph, graph_path, compress_to_fp16=True)
+    manifest = out / "manifest.json"
+    guide = _guide_of(manifest)
+    graph_files = (graph_path, graph_path.with_suffix(".bin"))
     entry: dict[str, object] = {
         "id": "embedded",
         "title": "Maskwright embedded",
@@ -83,17 +87,25 @@ def export(
         "file": weights.name,
         "sha256": sha256_of(weights),
         "bytes": weights.stat().st_size,
-        "graph": {
-            path.name: sha256_of(path) for path in (graph_path, graph_path.with_suffix(".bin"))
-        },
+        "graph": {path.name: sha256_of(path) for path in graph_files} | guide.pop("graph", {}),
         "licence": "Apache-2.0",
         "size": network_size,
         "input_size": input_size,
+        **guide,
         **details,
     }
-    manifest = out / "manifest.json"
     put_entry(manifest, entry)
     return manifest
+
+
+def _guide_of(manifest: Path) -> dict[str, Any]:
+    """Return what an earlier entry says of its guide, which stays."""
+    for entry in read_entries(manifest):
+        if entry["id"] == "embedded" and "guide" in entry:
+            stem = Path(entry["guide"]).stem
+            files = {n: sha for n, sha in entry["graph"].items() if Path(n).stem == stem}
+            return {"guide": entry["guide"], "graph": files}
+    return {}
 
 
 def exported_model(checkpoint: Path, folder: Path) -> InstalledModel:
@@ -122,7 +134,7 @@ def exported_model(checkpoint: Path, folder: Path) -> InstalledModel:
             f"“{checkpoint.name}” is no checkpoint of the promptable network; give the file that "
             "its training wrote, last.pt."
         ) from error
-    (entry,) = json.loads(manifest.read_text(encoding="utf-8"))["models"]
+    (entry,) = read_entries(manifest)
     return installed_model(entry, folder)
 
 

@@ -7,13 +7,12 @@ runs, and their hashes into the manifest's entry of the embedded model.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import torch
 
 from models.networks.vnet import guide_vnet
-from models.training.manifest import put_entry
+from models.training.manifest import put_entry, read_entries
 from models.volume_guide import GRID, N_CHANNELS
 from models.weights import sha256_of
 
@@ -50,8 +49,7 @@ def export_guide(checkpoint: Path, out: Path) -> Path:
     path = weights.with_suffix(".xml")
     openvino.save_model(graph, path, compress_to_fp16=True)
     manifest = out / "manifest.json"
-    models = json.loads(manifest.read_text(encoding="utf-8"))["models"]
-    entry = next(m for m in models if m["id"] == "embedded")
+    entry = next(m for m in read_entries(manifest) if m["id"] == "embedded")
     files = (weights, path, path.with_suffix(".bin"))
     graphs = {**entry["graph"], **{p.name: sha256_of(p) for p in files}}
     put_entry(manifest, {**entry, "graph": graphs, "guide": weights.name})

@@ -8,11 +8,17 @@ from pathlib import Path
 from typing import Any
 
 
+def read_entries(manifest: Path) -> list[dict[str, Any]]:
+    """Return the entries of a manifest; none where there is no file."""
+    if not manifest.exists():
+        return []
+    entries: list[dict[str, Any]] = json.loads(manifest.read_text(encoding="utf-8"))["models"]
+    return entries
+
+
 def put_entry(manifest: Path, entry: Mapping[str, Any]) -> None:
     """Write a model's entry into a manifest, in place of one with the same id."""
-    models = []
-    if manifest.exists():
-        models = json.loads(manifest.read_text(encoding="utf-8"))["models"]
+    models = read_entries(manifest)
     at = next((i for i, m in enumerate(models) if m["id"] == entry["id"]), len(models))
     models[at : at + 1] = [dict(entry)]
     text = json.dumps({"version": 1, "models": models}, indent=1)

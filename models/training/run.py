@@ -126,6 +126,10 @@ class TrainingRun(ABC):
         """Return what belongs into a checkpoint besides weights."""
         return {}
 
+    def fitted(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return weights to begin with, changed as far as this network needs it."""
+        return state
+
     # -- the run -------------------------------------------------------------------------------
 
     @property
@@ -170,6 +174,7 @@ class TrainingRun(ABC):
                 state = load_file(path, device=self.device)
             else:
                 state = torch.load(path, map_location=self.device, weights_only=True)["ema"]
+            state = self.fitted(state)
             for network in (self.network, self.average):
                 network.load_state_dict(state)
         except (OSError, KeyError, RuntimeError, SafetensorError, UnpicklingError) as error:

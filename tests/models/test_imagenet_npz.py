@@ -150,10 +150,13 @@ def test_positions_of_another_grid_are_stretched_linearly(path):
 def test_a_stretched_ramp_stays_a_ramp():
     ramp = np.arange(4, dtype=np.float32)
     grid = np.stack(np.meshgrid(ramp, ramp, indexing="ij"), axis=-1).reshape(1, 16, 2)
-    positions = np.concatenate([np.full((1, 1, 2), 99.0, np.float32), grid], axis=1)
-    found = stretch_positions(positions, 36).reshape(6, 6, 2)
-    np.testing.assert_allclose(found[:, 2, 0], np.linspace(0, 3, 6), atol=1e-6)
-    np.testing.assert_allclose(found[3, :, 1], np.linspace(0, 3, 6), atol=1e-6)
+    with_token = np.concatenate([np.full((1, 1, 2), 99.0, np.float32), grid], axis=1)
+    for positions in (with_token, grid):
+        found = stretch_positions(positions, 36).reshape(6, 6, 2)
+        np.testing.assert_allclose(found[:, 2, 0], np.linspace(0, 3, 6), atol=1e-6)
+        np.testing.assert_allclose(found[3, :, 1], np.linspace(0, 3, 6), atol=1e-6)
+    with pytest.raises(WeightsError, match="no square"):
+        stretch_positions(grid[:, :-2], 36)
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path):

@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 from app.core.errors import UsageError, WeightsError
@@ -339,6 +339,32 @@ def test_a_short_run_learns_resumes_and_exports(data, tmp_path, family):
     other = resource_path("weights") / "embedded_prompt_unet.safetensors"
     with pytest.raises(WeightsError, match="recipe's network"):
         train(path, start_from=other, time_budget_s=1e-3, resume=False, **run)
+
+
+def test_a_run_on_larger_slices_begins_with_weights_of_smaller_ones(data, tmp_path):
+    small = new_network(tiny(tmp_path, "transunet").model)
+    with torch.no_grad():
+        small.transformer.embeddings.position_embeddings.copy_(torch.randn(1, 4, 64))
+    save_file({n: t.half() for n, t in small.state_dict().items()}, tmp_path / "small.safetensors")
+    path = tmp_path / "large.toml"
+    text = recipe_text("transunet").replace("image_size = 32", "image_size = 48")
+    path.write_text(text.replace("[1, 32, 32]", "[1, 48, 48]"))
+    checkpoint = train(
+        path,
+        data=data,
+        out=tmp_path / "run",
+        device="cpu",
+        time_budget_s=1e-3,
+        resume=False,
+        report=lambda line: None,
+        start_from=tmp_path / "small.safetensors",
+    )
+    begun = torch.load(checkpoint, weights_only=True)["net"]
+    name = "transformer.embeddings.position_embeddings"
+    corners = small.state_dict()[name].reshape(2, 2, 64)
+    grid = begun[name].reshape(3, 3, 64)
+    np.testing.assert_allclose(grid[::2, ::2], corners, atol=5e-3)  # after one small step
+    np.testing.assert_allclose(grid[1, 1], corners.mean((0, 1)), atol=5e-3)
 
 
 @pytest.mark.slow

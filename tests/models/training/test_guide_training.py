@@ -8,12 +8,17 @@ import pytest
 import torch
 from torch import nn
 
+from models.networks.prompt_unet import prompt_unet
+from models.networks.vnet import guide_vnet
 from models.prompted_object import box_around
+from models.training.export import export
+from models.training.guide_export import export_guide
 from models.training.guide_keys import JITTERS, KeyMasks
 from models.training.guide_sampling import GuideSampler
+from models.training.manifest import read_entries
 from models.training.pack import load_cases, pack
 from models.training.train import train
-from models.weights import list_models, load_prompt_unet
+from models.weights import installed_model, list_models, load_prompt_unet, verify_model
 
 
 class BoxItself(nn.Module):
@@ -99,3 +104,24 @@ def test_a_short_run_of_the_guide_learns(data, tmp_path):
     assert stored["step"] >= 1
     assert all(torch.isfinite(t).all() for t in stored["ema"].values() if t.is_floating_point())
     assert any(line.startswith("tune Dice") for line in lines)
+
+
+# V-Net checks its sides, which a trace takes for constants.
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_the_guide_stays_when_the_network_of_slices_is_exported_again(tmp_path):
+    slices, guide = tmp_path / "slices.pt", tmp_path / "guide.pt"
+    torch.save({"ema": prompt_unet("XS").state_dict()}, slices)
+    torch.save({"ema": guide_vnet(width=4).state_dict()}, guide)
+    weights = tmp_path / "weights"
+    words = {"network_size": "XS", "input_size": 32, "details": {}}
+    export(slices, weights, **words)
+    export_guide(guide, weights)
+    (before,) = read_entries(weights / "manifest.json")
+    torch.save({"ema": prompt_unet("XS").state_dict()}, slices)
+    export(slices, weights, **words)
+    (after,) = read_entries(weights / "manifest.json")
+    assert after["guide"] == before["guide"]
+    changed = {name for name, sha256 in after["graph"].items() if before["graph"][name] != sha256}
+    assert set(after["graph"]) == set(before["graph"])
+    assert {name.split(".")[0] for name in changed} == {"embedded_prompt_unet"}
+    verify_model(installed_model(after, weights))
