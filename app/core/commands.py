@@ -16,7 +16,6 @@ from app.core.labels import (
     LabelInfo,
     LabelTable,
     VoxelDelta,
-    relative,
     writable,
 )
 from app.core.prompts import Prompt
@@ -269,10 +268,10 @@ class ApplyPrediction:
         after = present.copy()
         covered = extent.intersection(self._covered)
         if covered is not None:
-            inside = relative(covered, extent).slices
+            inside = covered.relative_to(extent).slices
             after[inside] = base[inside]
         if self._region is not None and self._mask is not None:
-            where = relative(self._region, extent).slices
+            where = self._region.relative_to(extent).slices
             block = after[where]
             allowed = writable(block, self._label_id, document.label_table, self._draw_over)
             if self._label_id > np.iinfo(after.dtype).max:
