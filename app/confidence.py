@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.core.geometry import Region
-from models.propagation import dice
+from models.agreement import dice
 
 
 @dataclass(frozen=True)

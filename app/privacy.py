@@ -20,7 +20,7 @@ from app.core.tasks import JobContext
 from app.core.volume import Volume
 from app.exporting import SaveReport, exporter_for, save_result
 from app.io.atomic import replacing
-from app.io.dicom_header import parse_errors
+from app.io.dicom_dataset import parse_errors
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

@@ -18,6 +18,7 @@ from app.core.geometry import Region
 from app.core.prompts import Prompt
 from app.core.tasks import JobContext
 from app.core.volume import Volume
+from models.agreement import dice, expected_dice
 from models.base import (
     UNSURE,
     SegmentationResult,
@@ -370,24 +371,6 @@ def _digest(view: SliceView, prompts: SlicePrompts) -> str:
             digest.update(name.encode())
             digest.update(np.ascontiguousarray(mask).data)
     return digest.hexdigest()
-
-
-def dice(a: np.ndarray, b: np.ndarray) -> float:
-    """Return how far two masks agree, 0 to 1; two empty ones agree."""
-    total = int(np.count_nonzero(a)) + int(np.count_nonzero(b))
-    return 2 * int(np.count_nonzero(a & b)) / total if total else 1.0
-
-
-def expected_dice(probability: np.ndarray) -> float:
-    """Return the Dice, 0 to 1, of a slice's mask if its probabilities (H, W) are right.
-
-    The sum of the probability inside the mask takes the place of the voxels in common with the
-    truth, the sum of all the place of its size. Where two ideas of an object were averaged it
-    falls as they part, since what only one of them holds has a probability of a half.
-    """
-    mask = probability > 0.5
-    total = float(probability.sum()) + int(np.count_nonzero(mask))
-    return 2 * float(probability[mask].sum()) / total if total else 1.0
 
 
 def _limited(result: SliceMask, box_rc: BoxRC) -> SliceMask:

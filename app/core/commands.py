@@ -8,17 +8,11 @@ import numpy as np
 
 from app.core.annotations import Annotation
 from app.core.document import Document
-from app.core.errors import GeometryError, UsageError
+from app.core.errors import UsageError
 from app.core.events import Aspect, Change
 from app.core.geometry import Region
-from app.core.labels import (
-    DrawOver,
-    LabelInfo,
-    LabelTable,
-    VoxelDelta,
-    relative,
-    writable,
-)
+from app.core.labels import DrawOver, LabelInfo, LabelTable, VoxelDelta
+from app.core.prediction import Prediction
 from app.core.prompts import Prompt
 
 
@@ -154,22 +148,12 @@ class SetAnnotations:
 class ApplyPrediction:
     """Write a predicted mask in place of the same object's earlier one.
 
-    Voxels that the earlier prediction wrote inside ``covered`` and that still hold its label are
-    given back first; edits that a person made in between survive. Then the new mask is written
-    where the draw-over policy and the padlocks allow it.
+    `Prediction` says which voxels change, and what the other parameters mean.
 
     Parameters
     ----------
     label : str
         Name of the undo step.
-    object_id, label_id : int
-    region : Region, optional
-        Where ``mask`` lies; None for an empty mask.
-    mask : (z, y, x) bool, optional
-        Shape of ``region``.
-    covered : Region
-        What the prediction speaks about: the slices that were run, whole.
-    draw_over : DrawOver
     """
 
     def __init__(
@@ -185,12 +169,10 @@ class ApplyPrediction:
     ) -> None:
         self.label = label
         self._object_id = object_id
-        self._label_id = label_id
-        self._region = region
-        self._mask = mask
-        self._covered = covered
-        self._draw_over = draw_over
-        self._is_planned = False
+        # Kept only until it is worked out: the mask is large.
+        self._prediction: Prediction | None = Prediction(
+            object_id, label_id, region, mask, covered, draw_over
+        )
         self._delta: VoxelDelta | None = None
         self._written_before: Mapping[int, VoxelDelta] = {}
         self._written_after: Mapping[int, VoxelDelta] = {}
@@ -209,8 +191,10 @@ class ApplyPrediction:
         return () if self._delta is None else (self._delta,)
 
     def do(self, document: Document) -> Change:
-        if not self._is_planned:
-            self._plan(document)
+        if self._prediction is not None:
+            self._delta, self._written_after = self._prediction.outcome(document)
+            self._written_before = document.written
+            self._prediction = None
         if self._delta is not None:
             self._delta.apply(document.labelmap)
         document.written = self._written_after
@@ -226,65 +210,6 @@ class ApplyPrediction:
         if self._delta is None:
             return Change(Aspect.NONE)
         return Change(Aspect.VOXELS, self._delta.region)
-
-    def _plan(self, document: Document) -> None:
-        self._written_before = self._written_after = document.written
-        earlier = document.written.get(self._object_id)
-        extent = self._extent(document, earlier)
-        if extent is not None:
-            present = document.labelmap.voxels[extent.slices]
-            # What was there before this object wrote anything.
-            base = present.copy()
-            if earlier is not None:
-                restored = base.copy()
-                touched = earlier.paint_old(restored, extent)
-                still_ours = touched & (present == self._label_id)
-                base[still_ours] = restored[still_ours]
-            after = self._after(document, extent, base, present)
-            self._delta = VoxelDelta.from_blocks(extent, present, after)
-            written = VoxelDelta.from_blocks(extent, base, after)
-            kept = {k: v for k, v in document.written.items() if k != self._object_id}
-            if written is not None:
-                kept[self._object_id] = written
-            self._written_after = kept
-        self._mask = None
-        self._is_planned = True
-
-    def _extent(self, document: Document, earlier: VoxelDelta | None) -> Region | None:
-        if self._region is not None:
-            if self._mask is None or self._mask.shape != self._region.shape_zyx:
-                raise GeometryError("The predicted mask does not have the shape of its region.")
-            if not self._region.is_inside(document.volume.geometry.shape_zyx):
-                raise GeometryError("The predicted mask leaves the image.")
-        earlier_region = None if earlier is None else earlier.region
-        parts = [r for r in (self._region, earlier_region) if r is not None]
-        if not parts:
-            return None
-        return parts[0] if len(parts) == 1 else parts[0].union(parts[1])
-
-    def _after(
-        self, document: Document, extent: Region, base: np.ndarray, present: np.ndarray
-    ) -> np.ndarray:
-        # Outside what was run, the earlier prediction stands.
-        after = present.copy()
-        covered = extent.intersection(self._covered)
-        if covered is not None:
-            inside = relative(covered, extent).slices
-            after[inside] = base[inside]
-        if self._region is not None and self._mask is not None:
-            where = relative(self._region, extent).slices
-            block = after[where]
-            allowed = writable(block, self._label_id, document.label_table, self._draw_over)
-            if self._label_id > np.iinfo(after.dtype).max:
-                after = after.astype(np.uint16)
-                block = after[where]
-            block[self._mask & allowed] = self._label_id
-        # A padlock that was closed after the prediction was made keeps its voxels.
-        locked = document.label_table.locked_ids
-        if locked:
-            keep = np.isin(present, locked)
-            after[keep] = present[keep]
-        return after
 
 
 class ClaimMask:

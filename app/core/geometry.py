@@ -100,6 +100,10 @@ class Region:
         stop = (b + s for b, s in zip(self.stop_zyx, step_zyx, strict=True))
         return Region(_triple(start), _triple(stop))
 
+    def relative_to(self, other: Region) -> Region:
+        """Return this region counted from the start of the other."""
+        return self.moved_by([-n for n in other.start_zyx])
+
     def with_axis(self, axis: int, start: int, stop: int) -> Region:
         """Return this region with another range along one axis."""
         a, b = list(self.start_zyx), list(self.stop_zyx)

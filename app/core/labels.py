@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -12,6 +10,16 @@ import numpy as np
 
 from app.core.errors import GeometryError, UsageError
 from app.core.geometry import Geometry, Region
+from app.core.packing import (
+    check_values,
+    joined,
+    n_marked,
+    pack_mask,
+    pack_values,
+    parted,
+    unpack_mask,
+    unpack_values,
+)
 
 Colour = tuple[int, int, int]
 
@@ -31,8 +39,6 @@ PALETTE: tuple[Colour, ...] = (
     (141, 110, 99),
 )
 MAX_LABEL_ID = 65535
-# Of a change as bytes: bounds of its region, bytes per value, lengths of mask, old and new values.
-_HEAD = struct.Struct("<6IB3Q")
 
 
 class DrawOver(Enum):
@@ -237,21 +243,16 @@ class VoxelDelta:
         tight = Region.of_mask(changed)
         if tight is None:
             return None
-        offset = region.start_zyx
-        placed = Region(
-            tuple(a + o for a, o in zip(tight.start_zyx, offset, strict=True)),  # type: ignore[arg-type]
-            tuple(b + o for b, o in zip(tight.stop_zyx, offset, strict=True)),  # type: ignore[arg-type]
-        )
         changed = changed[tight.slices]
         before, after = old[tight.slices][changed], new[tight.slices][changed]
         wide = int(before.max()) > 255 or int(after.max()) > 255
         dtype = "<u2" if wide else "u1"
         return cls(
-            placed,
+            tight.moved_by(region.start_zyx),
             int(before.size),
-            zlib.compress(np.packbits(changed).tobytes(), 1),
-            _pack(before.astype(dtype)),
-            _pack(after.astype(dtype)),
+            pack_mask(changed),
+            pack_values(before.astype(dtype)),
+            pack_values(after.astype(dtype)),
             dtype,
         )
 
@@ -263,26 +264,22 @@ class VoxelDelta:
     @property
     def mask(self) -> np.ndarray:
         """Which voxels of the region changed, bool, shape of the region."""
-        bits = np.frombuffer(zlib.decompress(self._mask), np.uint8)
-        flat = np.unpackbits(bits, count=self.region.n_voxels).view(bool)
-        return flat.reshape(self.region.shape_zyx)
+        return unpack_mask(self._mask, self.region.shape_zyx)
 
     @property
     def old_values(self) -> np.ndarray:
         """Values before, one per changed voxel in C order of `mask`."""
-        return _unpack(self._old, self._dtype, self.n_changed)
+        return unpack_values(self._old, self._dtype, self.n_changed)
 
     @property
     def new_values(self) -> np.ndarray:
         """Values after, one per changed voxel in C order of `mask`."""
-        return _unpack(self._new, self._dtype, self.n_changed)
+        return unpack_values(self._new, self._dtype, self.n_changed)
 
     def to_bytes(self) -> bytes:
         """Return the change as bytes, to be kept in a file; `from_bytes` reads them."""
-        sizes = (len(self._mask), len(self._old), len(self._new))
         wide = int(np.dtype(self._dtype).itemsize)
-        head = _HEAD.pack(*self.region.start_zyx, *self.region.stop_zyx, wide, *sizes)
-        return head + self._mask + self._old + self._new
+        return joined(self.region, wide, (self._mask, self._old, self._new))
 
     @classmethod
     def from_bytes(cls, content: bytes, shape_zyx: Sequence[int]) -> VoxelDelta:
@@ -294,29 +291,12 @@ class VoxelDelta:
             The bytes are damaged or belong to another map. No more memory is taken than the
             region has voxels, whatever the bytes claim.
         """
-        try:
-            *bounds, wide, n_mask, n_old, n_new = _HEAD.unpack_from(content)
-            region = Region((bounds[0], bounds[1], bounds[2]), (bounds[3], bounds[4], bounds[5]))
-            if wide not in (1, 2) or len(content) != _HEAD.size + n_mask + n_old + n_new:
-                raise GeometryError("A stored change of voxels has the wrong length.")
-            if not region.is_inside(shape_zyx):
-                raise GeometryError("A stored change of voxels leaves the label map.")
-            at = _HEAD.size
-            mask, old, new = (
-                content[at : at + n_mask],
-                content[at + n_mask : at + n_mask + n_old],
-                content[at + n_mask + n_old :],
-            )
-            n_bits = region.n_voxels
-            bits = _inflate(mask, (n_bits + 7) // 8)
-            if n_bits % 8 and bits[-1] & (0xFF >> n_bits % 8):
-                raise GeometryError("A stored change of voxels marks voxels outside its region.")
-            n_changed = int.from_bytes(bits, "little").bit_count()
-            for values in (old, new):
-                if len(values) != wide:
-                    _inflate(values, n_changed * wide)
-        except (struct.error, zlib.error) as error:
-            raise GeometryError("A stored change of voxels is damaged.") from error
+        region, wide, (mask, old, new) = parted(content)
+        if not region.is_inside(shape_zyx):
+            raise GeometryError("A stored change of voxels leaves the label map.")
+        n_changed = n_marked(mask, region.n_voxels)
+        for values in (old, new):
+            check_values(values, wide, n_changed)
         return cls(region, n_changed, mask, old, new, "<u2" if wide == 2 else "u1")
 
     def apply(self, labelmap: LabelMap) -> None:
@@ -339,20 +319,12 @@ class VoxelDelta:
         mine = np.zeros(self.region.shape_zyx, block.dtype)
         mask = self.mask
         mine[mask] = self.old_values
-        inner, outer = relative(common, self.region).slices, relative(common, block_region).slices
+        inner = common.relative_to(self.region).slices
+        outer = common.relative_to(block_region).slices
         where = mask[inner]
         block[outer][where] = mine[inner][where]
         touched[outer] = where
         return touched
-
-
-def relative(region: Region, to: Region) -> Region:
-    """Return ``region`` counted from the start of ``to``."""
-    o = to.start_zyx
-    return Region(
-        tuple(a - b for a, b in zip(region.start_zyx, o, strict=True)),  # type: ignore[arg-type]
-        tuple(a - b for a, b in zip(region.stop_zyx, o, strict=True)),  # type: ignore[arg-type]
-    )
 
 
 def writable(
@@ -412,26 +384,3 @@ def with_mask(
     after[(labels == label_id) & ~mask] = 0
     after[mask & writable(labels, label_id, table, draw_over)] = label_id
     return after
-
-
-def _pack(values: np.ndarray) -> bytes:
-    # Most edits write one value over one value: keep just that.
-    if values.size and (values == values[0]).all():
-        return values[:1].tobytes()
-    return zlib.compress(values.tobytes(), 1)
-
-
-def _unpack(packed: bytes, dtype: str, count: int) -> np.ndarray:
-    size = np.dtype(dtype).itemsize
-    if len(packed) == size:
-        return np.full(count, np.frombuffer(packed, dtype)[0])
-    return np.frombuffer(zlib.decompress(packed), dtype)
-
-
-def _inflate(packed: bytes, n_bytes: int) -> bytes:
-    """Return exactly so many bytes, or raise; a bomb is not unpacked further."""
-    stream = zlib.decompressobj()
-    content = stream.decompress(packed, n_bytes + 1)
-    if len(content) != n_bytes or not stream.eof:
-        raise GeometryError("A stored change of voxels has the wrong length.")
-    return content

@@ -21,7 +21,7 @@ from app.core.tasks import JobContext
 from app.core.volume import Volume
 from app.exporters import EXPORTERS
 from app.io.atomic import replacing
-from app.io.dicom_header import parse_errors
+from app.io.dicom_dataset import parse_errors
 from app.io.dicom_seg import read_seg
 from app.io.itk_bridge import source_geometry, to_file_array
 

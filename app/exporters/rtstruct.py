@@ -26,7 +26,7 @@ from app.core.tasks import JobContext
 from app.exporters import EXPORTERS
 from app.exporters.dicom_seg import read_sources
 from app.io.atomic import replacing
-from app.io.dicom_header import parse_errors
+from app.io.dicom_dataset import parse_errors
 from app.io.itk_bridge import source_geometry, to_file_array
 
 if TYPE_CHECKING:

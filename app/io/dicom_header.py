@@ -1,41 +1,24 @@
-"""DICOM headers: which files of a folder are images, and where each slice lies.
-
-No patient data is read: only the attributes listed in `_TAGS` leave the file.
-"""
+"""DICOM headers: which files of a folder are images, and where each slice lies."""
 
 from __future__ import annotations
 
 import logging
 import os
-import struct
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from app.core.bounded_file import BoundedFile
 from app.core.errors import ReadError
 from app.core.tasks import JobContext
+from app.io.dicom_dataset import load_dataset, parse_errors
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 logger = logging.getLogger(__name__)
-
-_TAGS = [
-    "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality",
-    "SeriesDescription", "SeriesNumber", "InstanceNumber", "AcquisitionNumber", "ImageType",
-    "EchoNumbers", "TemporalPositionIdentifier", "TriggerTime", "DiffusionBValue", "ContentTime",
-    "AcquisitionTime", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation",
-    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "NumberOfFrames",
-    "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "SliceThickness",
-    "SpacingBetweenSlices", "GantryDetectorTilt", "RescaleSlope", "RescaleIntercept",
-    "ModalityLUTSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
-]  # fmt: skip
 
 # Attributes that tell apart images which share one place, the most telling first.
 _PHASES = (
@@ -54,21 +37,6 @@ _READABLE_SYNTAXES = frozenset(
     )
 )  # fmt: skip
 MAX_FILES = 20_000
-
-
-@cache
-def parse_errors() -> tuple[type[Exception], ...]:
-    """Return what pydicom raises on damaged files, as found by feeding it such.
-
-    None of it is a fault of this program, and all of it means the same.
-    """
-    from pydicom.errors import BytesLengthException, InvalidDicomError
-
-    return (
-        AttributeError, EOFError, LookupError, MemoryError, NotImplementedError, OSError,
-        OverflowError, RecursionError, RuntimeError, TypeError, ValueError, struct.error,
-        zlib.error, BytesLengthException, InvalidDicomError,
-    )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,52 +150,6 @@ def read_slices(paths: Iterable[Path], ctx: JobContext) -> tuple[list[SliceHeade
         else:
             slices.extend(found)
     return slices, refused
-
-
-def load_dataset(
-    path: Path, *, with_pixels: bool = False, tags: list[str] | None = None
-) -> Dataset:
-    """Return a DICOM dataset with only the attributes that images need, or the given ones.
-
-    Raises
-    ------
-    ReadError
-        The file is damaged.
-    """
-    import warnings
-
-    import pydicom
-
-    wanted = tags or ([*_TAGS, "PixelData"] if with_pixels else _TAGS)
-    # Odd values are judged here; what pydicom thinks of them must not reach the terminal.
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
-    try:
-        with warnings.catch_warnings(), BoundedFile(path) as file:
-            warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(
-                file,
-                force=True,
-                stop_before_pixels="PixelData" not in wanted,
-                specific_tags=list(wanted),
-            )
-            _drop_unreadable(dataset)
-    except parse_errors() as error:
-        raise ReadError("The DICOM file is damaged. Copy or export it again.") from error
-    return dataset
-
-
-def _drop_unreadable(dataset: Dataset) -> None:
-    """Remove values that do not parse: then they are missing, and only needed ones are missed."""
-    for tag in list(dataset.keys()):
-        try:
-            # Values are parsed when they are first read.
-            element = dataset[tag]
-            items = element.value if element.VR == "SQ" else []
-        except parse_errors():
-            del dataset[tag]
-            continue
-        for item in items:
-            _drop_unreadable(item)
 
 
 def _read_file(path: Path) -> list[SliceHeader] | Refused:

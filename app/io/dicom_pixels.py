@@ -17,7 +17,8 @@ from app.core.errors import ReadError
 from app.core.tasks import JobContext
 from app.core.volume import Modality, Volume
 from app.io.compressed_frame import check_frame
-from app.io.dicom_header import SliceHeader, load_dataset, parse_errors
+from app.io.dicom_dataset import load_dataset, parse_errors
+from app.io.dicom_header import SliceHeader
 from app.io.dicom_series import Series
 from app.io.grid_file import Room, check_size, check_spacing, converted, intensity_dtype, narrowed
 from app.io.itk_bridge import to_file_array

@@ -15,7 +15,8 @@ import numpy as np
 from app.core.errors import GeometryError, OtherGridError, ReadError
 from app.core.geometry import Geometry
 from app.core.labels import PALETTE, Colour, LabelInfo, LabelTable
-from app.io.dicom_header import SEGMENTATION_CLASSES, load_dataset, parse_errors
+from app.io.dicom_dataset import load_dataset, parse_errors
+from app.io.dicom_header import SEGMENTATION_CLASSES
 from app.io.grid_file import check_size
 from app.io.itk_bridge import canonical_geometry, file_geometry
 from app.io.label_grids import even_steps, labels_on

@@ -16,7 +16,7 @@ import numpy as np
 from app.core.errors import GeometryError, OtherGridError, ReadError
 from app.core.geometry import Geometry
 from app.core.labels import PALETTE, Colour, LabelInfo, LabelTable
-from app.io.dicom_header import load_dataset, parse_errors
+from app.io.dicom_dataset import load_dataset, parse_errors
 from app.io.grid_file import check_size
 from app.io.label_grids import even_steps, labels_on
 

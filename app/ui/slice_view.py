@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from PySide6.QtCore import QElapsedTimer, QEvent, QPointF, Qt, Signal
 from PySide6.QtGui import (
@@ -22,6 +21,7 @@ from app.session import Message, Session
 from app.tools import TOOLS, Shape, Tool, ToolEvent, ToolHost
 from app.tools.navigate import move_cursor
 from app.tools.ruler import end_near
+from app.ui.hover import hover_at
 from app.ui.key_pointer import RELEASES, Clicks, KeyPointer
 from app.ui.mouse import (
     CONTROL,
@@ -49,16 +49,6 @@ PEEK_KEY = "V"
 _ZOOM_DRAG_PX = 16
 _BRACKETS = {Qt.Key.Key_BracketLeft: -1, Qt.Key.Key_BracketRight: 1}
 _NO_BUTTON = Qt.MouseButton.NoButton
-
-
-@dataclass(frozen=True)
-class HoverInfo:
-    """What lies under the pointer."""
-
-    index_zyx: tuple[int, int, int]
-    position_lps: tuple[float, float, float]
-    value: float
-    label_id: int
 
 
 class SliceView(SliceCanvas):
@@ -384,20 +374,7 @@ class SliceView(SliceCanvas):
         position, self._hovered = self.index_at(point), point
         if isinstance(self.tool, HasRadius):
             self.repaint_later()
-        geometry = document.volume.geometry
-        if not geometry.contains(position):
-            self.hover_changed.emit(None)
-            return
-        z, y, x = (round(p) for p in position)
-        lps = geometry.index_to_lps((z, y, x))
-        self.hover_changed.emit(
-            HoverInfo(
-                (z, y, x),
-                (float(lps[0]), float(lps[1]), float(lps[2])),
-                float(document.volume.voxels[z, y, x]),
-                int(document.labelmap.voxels[z, y, x]),
-            )
-        )
+        self.hover_changed.emit(hover_at(document, position))
 
 
 def _is_magnify(event: QKeyEvent) -> bool:

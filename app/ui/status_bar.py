@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtWidgets import QLabel, QProgressBar, QPushButton, QStatusBar, QWidget
 
 from app.session import Session, Status
-from app.ui.slice_view import HoverInfo
+from app.ui.hover import HoverInfo
 
 
 class StatusBar(QStatusBar):

@@ -30,8 +30,8 @@ window cannot write into it and opens a copy. A write-ahead log ``-wal`` lies be
 only while it is open or after a crash.
 
 Modules: `schema` (tables, migrations, checks on opening), `codec` (values to bytes), `store` (one
-open file), `journal` (what the document does, as entries for the store), `recovery` (the folder
-of automatic workspaces), `opening` (a workspace and its image, fitted together), `writing` (steps,
-as they are done), `restoring` (earlier work), `keeper` (the workspace of the open scan), `step` and
-`view` (what a document and a window take from it).
+open file), `reading` (the work in it, read back), `journal` (what the document does, as entries for
+the store), `recovery` (the folder of automatic workspaces), `opening` (a workspace and its image,
+fitted together), `writing` (steps, as they are done), `restoring` (earlier work), `keeper` (the
+workspace of the open scan), `step` and `view` (what a document and a window take from it).
 """

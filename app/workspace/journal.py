@@ -15,7 +15,8 @@ from pathlib import Path
 from app.core.document import Command, Document
 from app.core.events import Aspect, Change
 from app.workspace.codec import State, StepChange, WorkspaceError
-from app.workspace.store import Entry, NewStep, Store, StoredStep
+from app.workspace.reading import StoredStep
+from app.workspace.store import Entry, NewStep, Store
 
 logger = logging.getLogger(__name__)
 

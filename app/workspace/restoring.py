@@ -23,9 +23,10 @@ from app.workspace.opening import (
     other_image,
     read_its_image,
 )
+from app.workspace.reading import Work
 from app.workspace.recovery import automatic_path, find_unfinished, peek, prune
 from app.workspace.schema import SUFFIX, LockedError
-from app.workspace.store import ImageRef, Store, Summary, Work
+from app.workspace.store import ImageRef, Store, Summary
 from app.workspace.writing import Writing
 
 

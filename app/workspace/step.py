@@ -7,7 +7,7 @@ from app.core.events import Aspect, Change
 from app.core.labels import LabelMap, VoxelDelta
 from app.core.volume import Volume
 from app.workspace.codec import State
-from app.workspace.store import StoredStep, Work
+from app.workspace.reading import StoredStep, Work
 
 
 class RestoredStep:

@@ -8,16 +8,12 @@ import sqlite3
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 from app.core.geometry import Geometry
-from app.core.labels import LabelMap
-from app.core.prompts import Prompt
 from app.io.atomic import replacing
 from app.workspace.codec import (
     DamagedError,
@@ -25,11 +21,10 @@ from app.workspace.codec import (
     StepChange,
     WorkspaceError,
     checked,
-    decode_state,
-    decode_step,
     encode_state,
     encode_step,
 )
+from app.workspace.reading import StoredWork, Work
 from app.workspace.schema import (
     LockedError,
     UnwritableError,
@@ -120,39 +115,6 @@ class Summary:
     changed_at: datetime
 
 
-@dataclass(frozen=True)
-class StoredStep:
-    """A step as it was read back, between two states."""
-
-    seq: int
-    label: str
-    change: StepChange
-    before: State
-    after: State
-
-
-@dataclass(frozen=True, eq=False)
-class Work:
-    """All that a workspace holds.
-
-    Attributes
-    ----------
-    labels : (z, y, x) uint8 or uint16
-    state : State
-    done, undone : tuple of StoredStep
-        Those that can be undone, the oldest first; those that can be redone, the next one first.
-    is_saved : bool
-    view : mapping
-    """
-
-    labels: np.ndarray
-    state: State
-    done: tuple[StoredStep, ...] = ()
-    undone: tuple[StoredStep, ...] = ()
-    is_saved: bool = True
-    view: Mapping[str, Any] = field(default_factory=dict)
-
-
 class Store:
     """A workspace file that this window owns. Make it with `create` or `open`.
 
@@ -235,11 +197,10 @@ class Store:
 
     def compact(self) -> None:
         """Merge the steps that cannot be undone any more into the base."""
-        image = self.summary().image
+        stored = StoredWork(self._db, self.summary().image.shape_zyx)
         (oldest,) = self._db.execute("SELECT oldest FROM workspace").fetchone()
-        labelmap = self._base_labels(image)
-        state = self._base_state(image)
-        for _, _, change in self._steps(image, "WHERE seq < ?", oldest):
+        labelmap, state = stored.base_labels(), stored.base_state()
+        for _, _, change in stored.steps(before=oldest):
             for delta in change.deltas:
                 delta.apply(labelmap)
             state = change.applied_to(state)
@@ -351,76 +312,16 @@ class Store:
         DamagedError
             A part is not what was written.
         """
-        return self._checked(lambda: self._load(geometry))
 
-    def _load(self, geometry: Geometry) -> Work:
-        image = self.summary().image
-        if image.shape_zyx != geometry.shape_zyx:
-            raise WorkspaceError(f"“{self.path.name}” belongs to an image of another size.")
-        cursor, oldest, is_saved, view = self._db.execute(
-            "SELECT cursor, oldest, is_saved, view FROM workspace"
-        ).fetchone()
-        labelmap, state = self._base_labels(image), self._base_state(image)
-        now = state
-        done, undone = [], []
-        # Every step lists all prompts: those that it shares with others are kept once.
-        known: dict[Prompt, Prompt] = {prompt: prompt for prompt in state.prompts}
-        for seq, label, change in self._steps(image, "", None):
-            if change.prompts is not None:
-                shared = tuple(known.setdefault(p, p) for p in change.prompts)
-                change = replace(change, prompts=shared)
-            after = change.applied_to(state)
-            step = StoredStep(seq, label, change, state, after)
-            if seq <= cursor:
-                for delta in change.deltas:
-                    delta.apply(labelmap)
-                now = after
-                if seq >= oldest:
-                    done.append(step)
-            else:
-                undone.append(step)
-            state = after
-        content = json.loads(view)
-        view = content if isinstance(content, dict) else {}
-        return Work(labelmap.voxels, now, tuple(done), tuple(undone), bool(is_saved), view)
+        def read() -> Work:
+            image = self.summary().image
+            if image.shape_zyx != geometry.shape_zyx:
+                raise WorkspaceError(f"“{self.path.name}” belongs to an image of another size.")
+            return StoredWork(self._db, image.shape_zyx).read()
+
+        return self._checked(read)
 
     # -- inside --------------------------------------------------------------------------------
-
-    def _steps(
-        self, image: ImageRef, where: str, value: int | None
-    ) -> Iterator[tuple[int, str, StepChange]]:
-        """Yield seq, name and change of steps in order; the condition is a text of this module."""
-        rows = self._db.execute(
-            f"SELECT seq, label, crc, content FROM step {where} ORDER BY seq",
-            () if value is None else (value,),
-        )
-        for seq, label, crc, content in rows:
-            if zlib.crc32(content) != crc:
-                raise DamagedError(f"step {seq} (“{label}”) was altered")
-            yield seq, label, decode_step(content, image.shape_zyx)
-
-    def _base_state(self, image: ImageRef) -> State:
-        content, crc = self._db.execute("SELECT base, base_crc FROM workspace").fetchone()
-        if zlib.crc32(content) != crc:
-            raise DamagedError("its first state was altered")
-        return decode_state(content, image.shape_zyx)
-
-    def _base_labels(self, image: ImageRef) -> LabelMap:
-        """Return the label map before the first step."""
-        depth, height, width = image.shape_zyx
-        rows = self._db.execute("SELECT z, n_bytes, crc, content FROM base_slice").fetchall()
-        wide = any(n_bytes == 2 for _, n_bytes, _, _ in rows)
-        voxels = np.zeros(image.shape_zyx, np.uint16 if wide else np.uint8)
-        for z, n_bytes, crc, packed in rows:
-            expected = height * width * n_bytes
-            stream = zlib.decompressobj()
-            if zlib.crc32(packed) != crc or n_bytes not in (1, 2) or not 0 <= z < depth:
-                raise DamagedError(f"slice {z} was altered")
-            plane = stream.decompress(packed, expected + 1)
-            if len(plane) != expected:
-                raise DamagedError(f"slice {z} has the wrong size")
-            voxels[z] = np.frombuffer(plane, f"<u{n_bytes}").reshape(height, width)
-        return LabelMap(Geometry(image.shape_zyx, np.eye(4)), voxels)
 
     def _content_digest(self) -> list[tuple]:
         """Return what tells the content of two workspaces apart, cheaply."""

@@ -42,10 +42,10 @@ from app.evaluation.simulate import jittered_box, pieces, tight_box
 from app.evaluation.trial import evenly
 from app.io.itk_bridge import canonical_axis
 from app.settings import user_models_dir
+from models.agreement import dice
 from models.base import UNSURE
 from models.engine import DEFAULT_MODEL, InferenceEngine, SegmentationRequest
 from models.preprocess import intensity_window
-from models.propagation import dice
 from models.weights import list_models
 
 JITTER = 0.05

@@ -194,3 +194,11 @@ def test_the_region_of_a_mask_is_the_smallest_that_holds_it(points):
         assert inner[0].any()
         assert inner[-1].any()
     assert Region.of_mask(np.zeros((2, 2, 2), bool)) is None
+
+
+def test_a_relative_region_counts_from_the_start_of_the_other():
+    inner, outer = Region((2, 3, 4), (3, 5, 6)), Region((1, 1, 1), (9, 9, 9))
+    voxels = np.arange(1000).reshape(10, 10, 10)
+    np.testing.assert_array_equal(
+        voxels[outer.slices][inner.relative_to(outer).slices], voxels[inner.slices]
+    )

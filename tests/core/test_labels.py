@@ -19,7 +19,6 @@ from app.core.labels import (
     LabelMap,
     LabelTable,
     VoxelDelta,
-    relative,
     writable,
 )
 
@@ -159,14 +158,6 @@ def test_old_values_are_painted_only_where_both_regions_meet(old, new):
     touched = delta.paint_old(block, region)
     np.testing.assert_array_equal(touched, (old != new)[region.slices])
     np.testing.assert_array_equal(block, old[region.slices])
-
-
-def test_relative_counts_from_the_start_of_the_other_region():
-    inner, outer = Region((2, 3, 4), (3, 5, 6)), Region((1, 1, 1), (9, 9, 9))
-    voxels = np.arange(1000).reshape(10, 10, 10)
-    np.testing.assert_array_equal(
-        voxels[outer.slices][relative(inner, outer).slices], voxels[inner.slices]
-    )
 
 
 @pytest.mark.parametrize("high", [3, 300])

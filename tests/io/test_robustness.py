@@ -17,7 +17,7 @@ import SimpleITK as sitk
 from pydicom.uid import RLELossless
 
 from app.core.errors import ReadError
-from app.io.dicom_header import load_dataset
+from app.io.dicom_dataset import load_dataset
 from app.io.reader import read_volume, scan
 from tests.conftest import REPOSITORY
 from tests.io.files import dicom_slice, nifti_bytes, write_dicom, write_image

@@ -15,7 +15,7 @@ from app.core.volume import Volume
 from models.base import ModelKind, ModelSpec, SliceMask, SlicePrompts, SliceView
 from models.cache import EmbeddingCache
 from models.prompted_object import box_around
-from models.propagation import PromptedSegmenter, StopRules, dice, expected_dice
+from models.propagation import PromptedSegmenter, StopRules
 
 WINDOW = (0.0, 1.0)
 
@@ -290,20 +290,3 @@ def test_agreement_is_known_where_two_passes_meet_and_only_there():
     assert set(result.agreement) == set(range(7, 12))
     # Both passes see the same bright pixels.
     assert all(value == 1 for value in result.agreement.values())
-
-
-def test_where_two_ideas_of_a_slice_part_the_expected_dice_falls():
-    one, other = np.zeros((8, 8)), np.zeros((8, 8))
-    one[2:6, 2:6], other[2:6, 3:7] = 0.98, 0.98
-    together, apart = expected_dice(one), expected_dice((one + other) / 2)
-    assert together == pytest.approx(0.99, abs=0.01)
-    assert 0.7 < apart < 0.9
-    assert expected_dice(np.zeros((8, 8))) == 1.0
-    assert expected_dice(np.full((8, 8), 0.3)) == 0.0
-
-
-def test_dice_of_masks_that_share_half():
-    a, b = np.zeros((4, 4), bool), np.zeros((4, 4), bool)
-    a[0], b[0, :2], b[1, :2] = True, True, True
-    assert dice(a, b) == 0.5
-    assert dice(~a & a, b & ~b) == 1
