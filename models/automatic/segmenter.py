@@ -90,6 +90,9 @@ class AutomaticSegmenter:
         def predict(tiles: np.ndarray) -> np.ndarray:
             inputs = tiles if spec.is_volumetric else tiles[:, :, 0]
             (logits,) = self._network(inputs, check=ctx.check)
+            if spec.mirror_pairs is not None:
+                (mirrored,) = self._network(inputs[..., ::-1].copy(), check=ctx.check)
+                logits = (logits + mirrored[:, spec.mirrored_channels()][..., ::-1]) / 2
             return logits if spec.is_volumetric else logits[:, :, None]
 
         slices = slide(

@@ -107,6 +107,10 @@ class AutomaticSpec:
         nothing like it.
     body_part : str
         What the scan must show, in words.
+    mirror_pairs : tuple of (int, int), optional
+        The network knows mirror images, left and right exchanged: it learnt from them, and its
+        answers to a scan and to the scan's mirror image are averaged. These labels change places.
+        None: it does not.
     """
 
     family: str
@@ -118,10 +122,20 @@ class AutomaticSpec:
     tile_zyx: tuple[int, int, int]
     extent_mm: tuple[tuple[float, float], ...] = field(default=())
     body_part: str = ""
+    mirror_pairs: tuple[tuple[int, int], ...] | None = None
 
     @property
     def is_volumetric(self) -> bool:
         return self.family == "vnet"
+
+    def mirrored_channels(self) -> list[int]:
+        """Return which output channel of a mirror image shows what each one shows."""
+        values = [label.value for label in self.labels]
+        order = list(range(1 + len(values)))
+        for a, b in self.mirror_pairs or ():
+            first, second = values.index(a) + 1, values.index(b) + 1
+            order[first], order[second] = second, first
+        return order
 
     def to_json(self) -> dict[str, Any]:
         """Return what `from_json` reads."""
@@ -152,7 +166,9 @@ class AutomaticSpec:
                 tile_zyx=_tuples(entry["tile_zyx"]),
                 extent_mm=_tuples(entry.get("extent_mm", ())),
                 body_part=str(entry.get("body_part", "")),
+                mirror_pairs=_tuples(entry.get("mirror_pairs")),
             )
+            spec.mirrored_channels()  # raises where a pair names what is no label
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise WeightsError(
                 "The description of an automatic model is incomplete; install or import it again."

@@ -33,13 +33,9 @@ class AutomaticRecipe:
     bend_mm : float
         Standard deviation of the control points of the B-spline deformation (pixels where a scan
         has no spacing).
-    is_mirrored : bool
-        Whether left and right are exchanged half the time.
     is_turned_over : bool
         Whether front and back are exchanged half the time: for slices whose files do not say which
         way up they lie.
-    pairs : tuple of (int, int)
-        Labels that change places then.
     match_share : float
         How often intensities are matched to the histogram of another training scan.
     phase_share : float
@@ -62,9 +58,7 @@ class AutomaticRecipe:
     rotation: float = 10.0
     stretch: float = 0.15
     bend_mm: float = 4.0
-    is_mirrored: bool = False
     is_turned_over: bool = False
-    pairs: tuple[tuple[int, int], ...] = ()
     match_share: float = 0.2
     phase_share: float = 0.0
     tuning_share: float = 0.08
@@ -93,7 +87,6 @@ def automatic_recipe(stored: Mapping[str, Any]) -> AutomaticRecipe:
         model = AutomaticSpec.from_json(entries.pop("model"))
     except WeightsError as error:
         raise UsageError("The recipe's table “model” is incomplete or wrong.") from error
-    entries["pairs"] = tuple((int(a), int(b)) for a, b in entries.get("pairs", ()))
     for name, value in entries.items():
         kind = type(known[name].default)
         if kind is float and (isinstance(value, bool) or not isinstance(value, int | float)):

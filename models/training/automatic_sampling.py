@@ -119,8 +119,10 @@ class TileStream(IterableDataset):
         if not spec.is_volumetric:
             image, labels = image[index : index + 1], labels[index : index + 1]
         known = scan.is_known
-        if recipe.is_mirrored and rng.random() < 0.5:
-            image, labels, known = image.flip(-1), *self._swapped(labels.flip(-1), known)
+        if spec.mirror_pairs is not None and rng.random() < 0.5:
+            order = spec.mirrored_channels()
+            image, known = image.flip(-1), known[order]
+            labels = torch.tensor(order, dtype=torch.uint8)[labels.flip(-1).long()]
         if recipe.is_turned_over and rng.random() < 0.5:
             image, labels = image.flip(-2), labels.flip(-2)
         planar = not spec.is_volumetric
@@ -154,14 +156,6 @@ class TileStream(IterableDataset):
             return self._scans[number], int(index)
         scan = self._scans[rng.integers(len(self._scans))]
         return scan, int(rng.integers(len(scan.image)))
-
-    def _swapped(self, labels: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        values = [label.value for label in self._recipe.model.labels]
-        order = list(range(len(values) + 1))
-        for a, b in self._recipe.pairs:
-            first, second = values.index(a) + 1, values.index(b) + 1
-            order[first], order[second] = second, first
-        return torch.tensor(order, dtype=torch.uint8)[labels.long()], known[order]
 
 
 def _places(scans: list[PreparedScan]) -> list[np.ndarray]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -69,6 +71,29 @@ def away_from_borders(volume: Volume) -> np.ndarray:
     near = ndimage.maximum_filter(values, 5) - ndimage.minimum_filter(values, 5) > 0
     assert {3, 7} <= set(truth(volume)[~near].tolist())
     return ~near
+
+
+@pytest.mark.parametrize("family", ["vnet", "transunet"])
+def test_a_network_that_knows_mirror_images_is_asked_about_both(family):
+    tile = (16, 16, 16) if family == "vnet" else (1, 16, 16)
+    spec = replace(spec_for(family, spacing=(1.0, 1.0, 1.0), tile=tile), mirror_pairs=((3, 7),))
+    voxels = np.full((16, 16, 16), AIR, np.int16)
+    voxels[4:12, 6:10, 2:5] = voxels[4:12, 6:10, 10:14] = FIRST
+    volume = Volume(voxels, Geometry((16, 16, 16), np.eye(4)[:, [2, 1, 0, 3]]), Modality.CT)
+
+    def one_sided(inputs, check=None):
+        """Sure of the first half, where 3 lies; what it says of the second half is too weak."""
+        is_organ = inputs[:, 0] > inputs.min() + 0.1
+        is_first = np.arange(inputs.shape[-1]) < inputs.shape[-1] // 2
+        first, second = 20 * (is_organ & is_first), 8 * (is_organ & ~is_first)
+        return (np.stack([np.full(first.shape, 10), first, second], 1).astype(np.float32),)
+
+    labels = AutomaticSegmenter(spec, one_sided, "").segment(volume, NullContext()).labels
+    wanted = np.zeros_like(labels)
+    wanted[4:12, 6:10, 2:5], wanted[4:12, 6:10, 10:14] = 3, 7
+    np.testing.assert_array_equal(labels, wanted)
+    alone = AutomaticSegmenter(replace(spec, mirror_pairs=None), one_sided, "")
+    assert set(np.unique(alone.segment(volume, NullContext()).labels)) == {0, 3}
 
 
 @pytest.mark.parametrize("spacing", [(9.0, 1.0, 1.0), None])

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -30,6 +31,16 @@ def test_an_incomplete_description_is_refused_in_a_sentence(name):
     del entry[name]
     with pytest.raises(WeightsError, match="incomplete"):
         AutomaticSpec.from_json(entry)
+
+
+def test_a_mirror_image_exchanges_labels_that_there_are():
+    labels = (AutomaticLabel(2, "cord"), AutomaticLabel(3, "right"), AutomaticLabel(4, "left"))
+    spec = replace(SPEC, labels=labels, mirror_pairs=((3, 4),))
+    assert spec.mirrored_channels() == [0, 1, 3, 2]
+    assert AutomaticSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+    assert replace(spec, mirror_pairs=()).mirrored_channels() == [0, 1, 2, 3]
+    with pytest.raises(WeightsError, match="incomplete"):
+        AutomaticSpec.from_json(replace(spec, mirror_pairs=((3, 5),)).to_json())
 
 
 def test_hounsfield_units_are_scaled_between_the_knots():

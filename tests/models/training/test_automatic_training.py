@@ -216,9 +216,8 @@ def test_slices_stay_in_their_plane():
 
 
 def test_mirroring_exchanges_the_labels_of_the_sides(cases, tmp_path):
-    recipe = tiny(
-        tmp_path, is_mirrored=True, pairs=((1, 2),), rotation=0.0, stretch=0.0, bend_mm=0.0
-    )
+    recipe = tiny(tmp_path, rotation=0.0, stretch=0.0, bend_mm=0.0)
+    recipe = replace(recipe, model=replace(recipe.model, mirror_pairs=((1, 2),)))
     scans = [prepared(case, recipe.model) for case in cases]
     stream = iter(TileStream(scans, recipe, seed=3))
     seen = 0
