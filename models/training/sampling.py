@@ -43,7 +43,7 @@ MIN_AREA = 6
 END_SHARE = 0.15
 # How often one connected piece is the target rather than all of a structure on the slice: people
 # box one thing at a time.
-PIECE_SHARE = 0.5
+PIECE_SHARE = 0.85
 _STEPS = np.array((-1, 0, 1))
 _REACHES, _REACH_SHARES = (1, 2, 3), (0.5, 0.3, 0.2)
 # What is asked: a box; the next slice of a carried mask; clicks alone; a mask to be corrected.
