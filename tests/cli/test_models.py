@@ -112,6 +112,7 @@ def test_train_gets_what_it_is_told(run, tmp_path, monkeypatch):
     recipe.write_text("")
     words = ("--data", tmp_path, "--out", tmp_path / "o", "--time-budget", "20m", "--resume")
     others = ("--network", "monai_vnet", "--from", tmp_path / "w.safetensors")
+    others = (*others, "--leave-out", "a", "--leave-out", "b")
     done = run("train", recipe, *words, "--device", "cpu", *others)
     assert (done.code, done.err) == (0, "10 % loss 0.5\n")
     assert done.out == f"Saved {tmp_path / 'o' / 'last.pt'}\n"
@@ -125,6 +126,7 @@ def test_train_gets_what_it_is_told(run, tmp_path, monkeypatch):
         "resume": True,
         "peer": "monai_vnet",
         "start_from": tmp_path / "w.safetensors",
+        "leave_out": ("a", "b"),
     }
     refused(run("train", tmp_path / "none.toml"), 3, "none.toml")
     refused(run("train", recipe, "--time-budget", "soon"), 2, "soon")
