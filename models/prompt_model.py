@@ -23,6 +23,7 @@ from models.base import (
 )
 from models.cache import EmbeddingCache
 from models.preprocess import (
+    BoxRC,
     Zoom,
     apply_window,
     network_input,
@@ -43,6 +44,11 @@ ENLARGE = 1.5
 # Taken from the logits of the two passes that carry a mask on: a mask that grows a little on each
 # slice has grown a lot after ten. Chosen on training patients that were set aside.
 CARRY_SHIFTS = (0.5, 0.0)
+# Where the network is less sure of a box's content than this, the ellipse in the box has a say, the
+# more the less sure it is: most of what people box is round, and of anatomy that it has never seen
+# the network leaves out parts. The numbers were chosen on training patients that were set aside:
+# they cost nothing on what was learnt, and gain most with a network that did not learn their data.
+SURE, ELLIPSE_WEIGHT, ELLIPSE_SOFTNESS = 0.9, 6.0, 0.5
 # A hole in a mask whose mean probability is above this is no hole.
 HOLE_LEVEL = 0.35
 
@@ -153,13 +159,32 @@ class EmbeddedModel:
         if view.volume.modality is Modality.CT:
             window = window_for_bone(_asked_for(view.pixels, prompts), window)
         windowed = [None if s is None else apply_window(s, window) for s in slices]
-        logits, quality = self._network(network_input(windowed, zoom, prompts))
-        logits = logits - np.float32(shift)
-        inside = logits[0, 0] > 0
-        rim = np.concatenate([inside[0], inside[-1], inside[:, 0], inside[:, -1]])
-        probability = zoom.paste_probability(logits[0, 0])
+        (found, *_), quality = self._network(network_input(windowed, zoom, prompts))
         score = float(1.0 / (1.0 + np.exp(-float(quality.reshape(-1)[0]))))
-        return probability, score, bool(rim.any())
+        logits = found[0] - np.float32(shift)
+        # Bone is thin and bent, and plain to see.
+        box = _box_alone(prompts)
+        if box is not None and window == view.window and score < SURE:
+            logits = logits + ELLIPSE_WEIGHT * (SURE - score) * _ellipse(zoom, box)
+        inside = logits > 0
+        rim = np.concatenate([inside[0], inside[-1], inside[:, 0], inside[:, -1]])
+        return zoom.paste_probability(logits), score, bool(rim.any())
+
+
+def _box_alone(prompts: SlicePrompts) -> BoxRC | None:
+    """Return the box if nothing else is said about the object."""
+    has_mask = prompts.previous is not None or prompts.neighbour is not None
+    return None if has_mask or prompts.has_clicks else prompts.box_rc
+
+
+def _ellipse(zoom: Zoom, box_rc: BoxRC) -> np.ndarray:
+    """Return (size, size) float32: above 0 inside the ellipse in a box, below 0 outside."""
+    r0, c0, r1, c1 = box_rc
+    corners = zoom.to_network(np.array([[r0 - 0.5, c0 - 0.5], [r1 - 0.5, c1 - 0.5]]))
+    middle, half = corners.mean(axis=0), np.maximum((corners[1] - corners[0]) / 2, 0.5)
+    rows, columns = np.ogrid[: zoom.size, : zoom.size]
+    radius = np.hypot((rows - middle[0]) / half[0], (columns - middle[1]) / half[1])
+    return np.clip((1 - radius) / ELLIPSE_SOFTNESS, -1.5, 1.5).astype(np.float32)
 
 
 def _asked_for(pixels: np.ndarray, prompts: SlicePrompts) -> np.ndarray:

@@ -93,6 +93,50 @@ def test_a_box_round_a_plain_disk_gives_the_disk(model):
     assert 0.4 < answer.score <= 1
 
 
+@pytest.mark.parametrize("contrast", [-60.0, 30.0, 88.0, 176.0])
+@pytest.mark.parametrize("noise", [0.0, 13.0])
+def test_plain_ellipses_are_found_whatever_their_contrast_and_noise(model, contrast, noise):
+    rng = np.random.default_rng(1)
+    rows, columns = np.indices((100, 120))
+    for radius in (9, 14, 22):
+        truth = ((rows - 52) / (0.7 * radius)) ** 2 + ((columns - 57) / radius) ** 2 < 1
+        ground = 40 - contrast / 2
+        voxels = ground + contrast * truth + noise * rng.standard_normal((3, 100, 120))
+        voxels = np.clip(voxels, 0, 220)
+        affine = np.eye(4)[[2, 1, 0, 3]]
+        volume = Volume(
+            voxels.astype(np.float32), Geometry((3, 100, 120), affine), Modality.MR, name="plain"
+        )
+        inside = np.argwhere(truth)
+        low, high = inside.min(axis=0), inside.max(axis=0) + 1
+        prompts = SlicePrompts(box_rc=(low[0], low[1], high[0], high[1]))
+        view = SliceView(volume, 0, 1, (0.0, 220.0))
+        answer = model.predict(view, prompts, EmbeddingCache(1 << 20))
+        assert dice(answer, truth) > 0.95
+
+
+@pytest.mark.parametrize("quality", [4.0, 0.0])
+def test_the_ellipse_in_a_box_has_a_say_only_where_the_network_is_unsure(quality):
+    def nothing(planes):
+        size = planes.shape[-1]
+        return np.full((1, 1, size, size), -1, np.float32), np.full(1, quality, np.float32)
+
+    view, _ = view_of_disk()
+    unsure = EmbeddedModel(nothing, 64, "")
+    box = (30.0, 20.0, 70.0, 60.0)
+    answer = unsure.predict(view, SlicePrompts(box_rc=box), EmbeddingCache(1 << 20))
+    rows, columns = np.indices(view.shape_rc)
+    ellipse = ((rows - 49.5) / 20) ** 2 + ((columns - 39.5) / 20) ** 2 < 1
+    if quality == 4.0:
+        assert not answer.mask.any()
+    else:
+        assert answer.mask[50, 40]
+        assert not (answer.mask & ~ellipse).any()
+    # What a click says is more than a guess about shapes.
+    clicked = SlicePrompts(box_rc=box, positive_rc=((50.0, 40.0),))
+    assert not unsure.predict(view, clicked, EmbeddingCache(1 << 20)).mask.any()
+
+
 def test_a_carried_mask_that_was_too_large_shrinks_to_the_object(model):
     view, disk = view_of_disk()
     rows, columns = np.indices(disk.shape)
