@@ -35,6 +35,7 @@ def export(
     input_size: int,
     details: dict[str, object],
     tune: TuneSet | None = None,
+    mixed_with: tuple[Path, float] | None = None,
 ) -> Path:
     """Write weights, graph and manifest under ``out``; return the manifest's path.
 
@@ -50,13 +51,23 @@ def export(
         Goes into the manifest: training data, metrics and the like.
     tune : TuneSet, optional
         Calibrates the network first; what was found goes into the manifest.
+    mixed_with : (Path, float), optional
+        An earlier checkpoint of the same training and the share that its weights get: between two
+        ends of one training lies what is good at both.
     """
     import openvino
     from openvino.tools.ovc import convert_model
     from safetensors.torch import save_file
 
     network = prompt_unet(network_size)
-    network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["ema"])
+    state = _averaged_weights(checkpoint)
+    if mixed_with is not None:
+        earlier, share = _averaged_weights(mixed_with[0]), mixed_with[1]
+        state = {
+            name: torch.lerp(tensor, earlier[name], share) if tensor.is_floating_point() else tensor
+            for name, tensor in state.items()
+        }
+    network.load_state_dict(state)
     if tune is not None:
         details = {**details, "calibration": asdict(calibrate(network, tune, input_size))}
     # The shipped precision is half; the graph is made from the rounded weights, so both agree.
@@ -96,6 +107,13 @@ def export(
     }
     put_entry(manifest, entry)
     return manifest
+
+
+def _averaged_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(checkpoint, map_location="cpu", weights_only=True)[
+        "ema"
+    ]
+    return state
 
 
 def _guide_of(manifest: Path) -> dict[str, Any]:
@@ -147,6 +165,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=160)
     parser.add_argument("--details", type=Path, help="JSON that goes into the manifest.")
     parser.add_argument("--packs", type=Path, help="Packs, to calibrate by.")
+    parser.add_argument("--mixed-with", type=Path, help="An earlier checkpoint.")
+    parser.add_argument("--share", type=float, default=0.3, help="Of the earlier one's weights.")
     given = parser.parse_args()
     tune = TuneSet(load_packs(given.packs)) if given.packs else None
     details = json.loads(given.details.read_text()) if given.details else {}
@@ -157,6 +177,7 @@ def main() -> None:
         input_size=given.size,
         details=details,
         tune=tune,
+        mixed_with=(given.mixed_with, given.share) if given.mixed_with else None,
     )
 
 

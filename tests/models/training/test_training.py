@@ -347,3 +347,17 @@ def test_what_is_left_out_is_not_learnt_and_the_checkpoint_says_so(data, tmp_pat
     checkpoint.write_bytes(b"no checkpoint")
     with pytest.raises(WeightsError, match=r"last\.pt"):
         exported_model(checkpoint, tmp_path / "made")
+
+
+def test_weights_of_an_earlier_checkpoint_are_mixed_in(tmp_path):
+    paths = []
+    for value in (1.0, 2.0):
+        network = prompt_unet("XS")
+        with torch.no_grad():
+            network.fine_out[1].bias.fill_(value)
+        paths.append(tmp_path / f"{value}.pt")
+        torch.save({"ema": network.state_dict()}, paths[-1])
+    words = {"network_size": "XS", "input_size": 32, "details": {}}
+    export(paths[0], tmp_path / "weights", **words, mixed_with=(paths[1], 0.25))
+    stored = load_file(tmp_path / "weights" / "embedded_prompt_unet.safetensors")
+    assert stored["fine_out.1.bias"].item() == pytest.approx(1.25)
