@@ -1,8 +1,8 @@
-"""Key masks for the guide's training as the network of slices gives them.
+"""Key masks for the guide's training as the embedded model gives them.
 
-In use the guide never gets a perfect key mask: the network of slices made it from a box. A guide
-that learnt from perfect masks, or from masks that were grown or shrunk by chance, believes in every
-outline; one that learnt from real answers takes from them what they are worth.
+In use the guide never gets a perfect key mask: the model made it from a box. A guide that learnt
+from perfect masks, or from masks that were grown or shrunk by chance, believes in every outline;
+one that learnt from real answers takes from them what they are worth.
 """
 
 from __future__ import annotations
@@ -11,28 +11,32 @@ import numpy as np
 import torch
 from torch import nn
 
-from models.base import SlicePrompts
-from models.preprocess import network_input, zoom_to_box
-from models.prompt_model import CONTEXT
+from app.core.geometry import Geometry
+from app.core.volume import Volume
+from models.base import SlicePrompts, SliceView
+from models.cache import EmbeddingCache
+from models.prompt_model import EmbeddedModel
 from models.prompted_object import box_around
 
-SIZE = 128
 # The patients are those that the network of slices learnt from, where it errs less than in use:
 # one box in four is drawn with less care to make up for it.
 JITTERS, JITTER_SHARES = (0.05, 0.12), (0.75, 0.25)
 
 
 class KeyMasks:
-    """Asks the network of slices for masks.
+    """Asks the embedded model for masks.
 
     Parameters
     ----------
     network : nn.Module
         `models.networks.prompt_unet.PromptUNet`, on the CPU, in eval mode.
+    size : int
+        Pixels per side that it is used at.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, size: int) -> None:
         self._network = network
+        self._model = EmbeddedModel(self._run, size, "")
 
     def answer(self, plane: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return the mask that a box round a target gets.
@@ -54,9 +58,12 @@ class KeyMasks:
         jitter = rng.choice(JITTERS, p=JITTER_SHARES)
         off = rng.uniform(-jitter, jitter, 4) * [r1 - r0, c1 - c0, r1 - r0, c1 - c0]
         box = (r0 + off[0], c0 + off[1], r1 + off[2], c1 + off[3])
-        zoom = zoom_to_box(box, (1.0, 1.0), plane.shape, SIZE, factor=CONTEXT)
-        planes = network_input([None, plane, None], zoom, SlicePrompts(box_rc=box))
+        volume = Volume(plane[None], Geometry((1, *plane.shape), np.eye(4)))
+        view = SliceView(volume, 0, 0, (0.0, 1.0))
+        answer = self._model.predict(view, SlicePrompts(box_rc=box), EmbeddingCache(0))
+        return answer.mask.astype(np.float32)
+
+    def _run(self, planes: np.ndarray) -> tuple[np.ndarray, ...]:
         with torch.inference_mode():
-            logits, _ = self._network(torch.from_numpy(planes))
-        probability = zoom.paste_probability(logits[0, 0].numpy())
-        return (probability > 0.5).astype(np.float32)
+            logits, quality = self._network(torch.from_numpy(planes))
+        return logits.numpy(), quality.numpy()

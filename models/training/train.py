@@ -102,7 +102,9 @@ def train(
         from models.weights import list_models, load_prompt_unet
 
         report(f"{len(cases)} cases, seed {recipe.seed}")
-        keys = KeyMasks(load_prompt_unet(list_models()["embedded"]))
+        embedded = list_models()["embedded"]
+        size = int(str(embedded.details["input_size"]))
+        keys = KeyMasks(load_prompt_unet(embedded), size)
         training = GuideTraining(recipe, cases, keys, **where)
     else:
         recipe = replace(recipe, leave_out=tuple(dict.fromkeys((*recipe.leave_out, *leave_out))))

@@ -48,7 +48,7 @@ def data(tmp_path_factory):
 def test_the_box_lies_round_the_target_as_carelessly_as_is_said():
     target = np.zeros((64, 64), np.float32)
     target[20:44, 12:40] = 1
-    keys, rng = KeyMasks(BoxItself().eval()), np.random.default_rng(1)
+    keys, rng = KeyMasks(BoxItself().eval(), 128), np.random.default_rng(1)
     off = []
     for _ in range(60):
         box = box_around(keys.answer(np.zeros((64, 64), np.float32), target, rng) > 0, margin=0)
@@ -64,7 +64,7 @@ def test_the_network_that_ships_answers_with_the_object():
     rows, columns = np.indices((64, 64))
     target = ((rows - 36) ** 2 / 14**2 + (columns - 28) ** 2 / 9**2 < 1).astype(np.float32)
     plane = (0.3 + 0.4 * target).astype(np.float32)
-    keys = KeyMasks(load_prompt_unet(list_models()["embedded"]))
+    keys = KeyMasks(load_prompt_unet(list_models()["embedded"]), 128)
     mask = keys.answer(plane, target, np.random.default_rng(0))
     assert 2 * (mask * target).sum() / (mask.sum() + target.sum()) > 0.9
     again = keys.answer(plane, target, np.random.default_rng(0))
@@ -73,7 +73,7 @@ def test_the_network_that_ships_answers_with_the_object():
 
 def test_key_masks_are_answers_of_the_network(data, tmp_path):
     cases = [case for path in pack(data, tmp_path, lambda line: None) for case in load_cases(path)]
-    sampler = GuideSampler(cases, KeyMasks(BoxItself().eval()), seed=0)
+    sampler = GuideSampler(cases, KeyMasks(BoxItself().eval(), 128), seed=0)
     n_boxes = 0
     for _ in range(12):
         planes, _ = sampler.draw_real()
