@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from scipy import optimize
 
+from models.agreement import dice
 from models.networks.prompt_unet import PromptUNet
-from models.training.tuning import Structure, TuneSet, dice, mean_of_sets
+from models.training.tuning import Structure, TuneSet, mean_of_sets
 
 SHIFTS = np.arange(-1.5, 1.01, 0.25)
 

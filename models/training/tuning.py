@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from scipy import ndimage
 
+from models.agreement import dice
 from models.preprocess import CT_WINDOW, MIN_SIDE_VOXELS, filled_box
 from models.prompt_model import CONTEXT
 from models.training.pack import CT_TABLE, PackedCase, patient_of, take_slice, tune_patients
@@ -140,8 +141,3 @@ def mean_of_sets(scores: Sequence[tuple[Structure, tuple[float, ...]]]) -> np.nd
         for structures in sets.values()
     ]
     return np.asarray(np.mean(per_set, axis=0))
-
-
-def dice(mask: np.ndarray, target: np.ndarray) -> float:
-    """Return twice the overlap over the sum of areas of two bool masks."""
-    return 2 * float((mask & target).sum()) / max(1.0, float(mask.sum() + target.sum()))
