@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from models.runtime import Device
 
 
+# (r0, c0, r1, c1) on a slice: half-open, in pixels.
+BoxRC = tuple[float, float, float, float]
+
 # A model's estimate of its own Dice below which its mask deserves a look.
 UNSURE = 0.7
 
@@ -122,8 +125,7 @@ class SlicePrompts:
 
     Attributes
     ----------
-    box_rc : (r0, c0, r1, c1), optional
-        Half-open, in pixels.
+    box_rc : BoxRC, optional
     positive_rc, negative_rc : tuple of (row, column)
     strokes : tuple of Stroke
     previous : (H, W) float32 in [0, 1], optional
@@ -132,7 +134,7 @@ class SlicePrompts:
         The same object's mask on the adjacent slice.
     """
 
-    box_rc: tuple[float, float, float, float] | None = None
+    box_rc: BoxRC | None = None
     positive_rc: tuple[tuple[float, float], ...] = ()
     negative_rc: tuple[tuple[float, float], ...] = ()
     strokes: tuple[Stroke, ...] = ()
@@ -142,6 +144,36 @@ class SlicePrompts:
     @property
     def has_clicks(self) -> bool:
         return bool(self.positive_rc or self.negative_rc or self.strokes)
+
+
+@dataclass(frozen=True, eq=False)
+class KeySlice:
+    """What is known of one object on one slice when it is looked for on others.
+
+    Attributes
+    ----------
+    probability : (H, W) float32 in [0, 1]
+    box_rc : BoxRC, optional
+        The box that a network answered with this mask, where nobody has corrected it since.
+    """
+
+    probability: np.ndarray
+    box_rc: BoxRC | None = None
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(H, W) bool."""
+        return self.probability > 0.5
+
+    @property
+    def bounds(self) -> BoxRC | None:
+        """The box, else the mask's own; None if both are missing."""
+        if self.box_rc is not None:
+            return self.box_rc
+        rows, columns = (np.flatnonzero(self.mask.any(axis=axis)) for axis in (1, 0))
+        if rows.size == 0:
+            return None
+        return float(rows[0]), float(columns[0]), rows[-1] + 1.0, columns[-1] + 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +218,7 @@ class SliceModel(Protocol):
         """Return the mask of one object; ``PromptError`` if a kind of prompt is not taken."""
 
     def guide(
-        self, view: SliceView, keys: Mapping[int, np.ndarray], start: int, stop: int
+        self, view: SliceView, keys: Mapping[int, KeySlice], start: int, stop: int
     ) -> Mapping[int, np.ndarray]:
         """Return a first idea of the object on the slices of a range; empty if there is none.
 
@@ -194,8 +226,8 @@ class SliceModel(Protocol):
         ----------
         view : SliceView
             Any slice of the volume, for the axis and the window.
-        keys : mapping of slice index to (H, W) bool
-            The object's masks on the slices that are known, not all empty.
+        keys : mapping of slice index to KeySlice
+            Where the object is known; not all of them empty.
         start, stop : int
             Half-open range of slices.
 

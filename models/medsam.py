@@ -19,6 +19,7 @@ from models import medsam_processing as processing
 from models.base import (
     MODEL_FORMATS,
     InstalledModel,
+    KeySlice,
     ModelFormat,
     ModelSpec,
     SliceMask,
@@ -139,7 +140,7 @@ class BoxModel:
                 cache.keep(key, embedding.astype(np.float16))
 
     def guide(
-        self, view: SliceView, keys: Mapping[int, np.ndarray], start: int, stop: int
+        self, view: SliceView, keys: Mapping[int, KeySlice], start: int, stop: int
     ) -> Mapping[int, np.ndarray]:
         """Return nothing: SAM sees one slice at a time."""
         return {}

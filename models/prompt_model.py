@@ -14,6 +14,7 @@ from app.core.volume import Modality
 from models.base import (
     MODEL_FORMATS,
     InstalledModel,
+    KeySlice,
     ModelFormat,
     ModelKind,
     ModelSpec,
@@ -89,7 +90,7 @@ class EmbeddedModel:
         return self._answer(view, prompts)
 
     def guide(
-        self, view: SliceView, keys: Mapping[int, np.ndarray], start: int, stop: int
+        self, view: SliceView, keys: Mapping[int, KeySlice], start: int, stop: int
     ) -> Mapping[int, np.ndarray]:
         if self._guide is None:
             return {}
@@ -98,7 +99,7 @@ class EmbeddedModel:
         voxels = view.volume.voxels.transpose(order)
         window = view.window
         if view.volume.modality is Modality.CT:
-            drawn = np.concatenate([voxels[index][mask] for index, mask in keys.items()])
+            drawn = np.concatenate([voxels[index][key.mask] for index, key in keys.items()])
             window = window_for_bone(drawn, window)
         return self._guide.probabilities(
             voxels,

@@ -16,9 +16,8 @@ from app.core.prompts import (
     ScribblePrompt,
 )
 from app.core.volume import Volume
-from models.base import SlicePrompts, Stroke
+from models.base import BoxRC, SlicePrompts, Stroke
 
-BoxRC = tuple[float, float, float, float]
 Click = PointPrompt | ScribblePrompt
 
 # A box between those of two key slices is drawn by nobody; the object gets this much room round

@@ -21,6 +21,8 @@ from app.core.volume import Volume
 from models.agreement import dice, expected_dice
 from models.base import (
     UNSURE,
+    BoxRC,
+    KeySlice,
     SegmentationResult,
     SliceMask,
     SliceModel,
@@ -29,7 +31,6 @@ from models.base import (
 )
 from models.cache import BoundedMemory, EmbeddingCache
 from models.prompted_object import (
-    BoxRC,
     PromptedObject,
     box_around,
     gathered,
@@ -214,7 +215,7 @@ class _Run:
         start, stop = self._target.start, self._target.stop
         model = self._segmenter.model
         view = SliceView(self._volume, self._target.axis, keys[0], self._window)
-        known = {i: self._masks[i].mask for i in keys}
+        known = {i: self._known(i) for i in keys}
         guides = model.guide(view, known, start, stop)
         if not guides:
             return False
@@ -223,7 +224,7 @@ class _Run:
         for index in corrected:
             self._outline(index, guides[index])
         if corrected:
-            known |= {i: self._masks[i].mask for i in corrected if i in self._masks}
+            known |= {i: self._known(i) for i in corrected if i in self._masks}
             guides = model.guide(view, known, start, stop)
         # Outwards from the first key slice, as a person would look.
         rest = [i for i in range(start, stop) if i not in known]
@@ -232,6 +233,12 @@ class _Run:
                 break
             self._outline(index, guides[index])
         return True
+
+    def _known(self, index: int) -> KeySlice:
+        """Return a finished slice as the guide is told of it."""
+        is_corrected = index in self._target.clicks
+        box = None if is_corrected else self._target.boxes.get(index)
+        return KeySlice(self._masks[index].probability, box)
 
     def _outline(self, index: int, guide: np.ndarray) -> None:
         """Run a slice on what the guide found there; nothing where it found nothing."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from models.base import BoxRC, KeySlice
 from models.preprocess import apply_window
 from models.runtime import Network
 
@@ -45,15 +46,15 @@ class GuideGrid:
     @classmethod
     def around(
         cls,
-        masks: Mapping[int, np.ndarray],
+        keys: Mapping[int, KeySlice],
         start: int,
         stop: int,
         spacing: tuple[float, float, float],
     ) -> GuideGrid:
-        """Return the grid for key masks (H, W) by slice and a half-open range of slices."""
-        bounds = [_bounds(mask) for mask in masks.values()]
-        low = np.min([b[0] for b in bounds], axis=0)
-        high = np.max([b[1] for b in bounds], axis=0)
+        """Return the grid for key slices, not all empty, and a half-open range of slices."""
+        bounds = [key.bounds for key in keys.values() if key.bounds is not None]
+        low = np.min([b[:2] for b in bounds], axis=0)
+        high = np.max([b[2:] for b in bounds], axis=0)
         in_plane = np.array(spacing[1:])
         length = (stop - start) * spacing[0]
         side = max(
@@ -87,12 +88,20 @@ class GuideGrid:
         return _contracted(apply_window(block, window), matrices)
 
     def sample_mask(self, mask: np.ndarray) -> np.ndarray:
-        """Return (rows, columns) float32 in [0, 1] of a slice's mask (H, W)."""
+        """Return (rows, columns) float32 in [0, 1] of a slice's mask or probability (H, W)."""
         matrices = [
             _weights(n, self.origin[axis], self.step[axis], GRID[axis])
             for axis, n in enumerate(mask.shape, start=1)
         ]
         return _contracted(mask.astype(np.float32), matrices)
+
+    def sample_box(self, box_rc: BoxRC) -> np.ndarray:
+        """Return (rows, columns) float32: the share of each network voxel that a box covers."""
+        corners = [
+            (value - 0.5 - self.origin[axis]) / self.step[axis] + 0.5
+            for value, axis in zip(box_rc, (1, 2, 1, 2), strict=True)
+        ]
+        return filled_box((corners[0], corners[1], corners[2], corners[3]), GRID[1:])
 
     def planes_of(self, index: int) -> np.ndarray:
         """Return (planes,) bool: which planes show slice ``index``; at least the nearest."""
@@ -114,8 +123,22 @@ class GuideGrid:
         return _contracted(values, matrices)
 
 
+def filled_box(box_rc: BoxRC, shape: tuple[int, ...]) -> np.ndarray:
+    """Return (H, W) float32: the share of each pixel that a box (r0, c0, r1, c1) covers."""
+    r0, c0, r1, c1 = box_rc
+    covered = []
+    for low, high, n in ((r0, r1, shape[0]), (c0, c1, shape[1])):
+        edges = np.clip(np.arange(n + 1), low, high)
+        covered.append(np.diff(edges))
+    return np.outer(*covered).astype(np.float32)
+
+
 def guide_channels(
-    image: np.ndarray, keys: np.ndarray, is_key: np.ndarray, in_range: np.ndarray
+    image: np.ndarray,
+    keys: np.ndarray,
+    boxes: np.ndarray,
+    is_key: np.ndarray,
+    in_range: np.ndarray,
 ) -> np.ndarray:
     """Return the network's input.
 
@@ -123,18 +146,24 @@ def guide_channels(
     ----------
     image : (D, H, W) float32 in [0, 1]
     keys : (D, H, W) float32 in [0, 1]
-        Masks on the key planes; elsewhere 0.
+        Probabilities on the key planes; elsewhere 0.
+    boxes : (D, H, W) float32 in [0, 1]
+        Filled boxes on the key planes that were answers to a box alone; elsewhere 0.
     is_key, in_range : (D,) bool
 
     Returns
     -------
     (4, D, H, W) float32
-        Image; key masks; range, and within it the mask of the nearest key plane; log-likelihood
+        Image; key masks; range, and within it the mask of the nearest key plane, or the box of
+        a key plane that was answered to one, which says what its mask is worth; log-likelihood
         ratio of each intensity inside the key masks to that about them.
     """
     planes = np.flatnonzero(is_key)
     nearest = planes[np.abs(np.arange(len(is_key))[:, None] - planes[None]).argmin(axis=1)]
-    extruded = 0.5 * in_range[:, None, None] * (1 + keys[nearest])
+    extruded = keys[nearest]
+    is_answer = boxes.any(axis=(1, 2))
+    extruded[is_answer] = boxes[is_answer]
+    extruded = 0.5 * in_range[:, None, None] * (1 + extruded)
     return np.stack([image, keys, extruded, _likelihood(image, keys, planes)]).astype(np.float32)
 
 
@@ -155,7 +184,7 @@ class VolumeGuide:
         voxels: np.ndarray,
         spacing: tuple[float, float, float],
         window: tuple[float, float],
-        keys: Mapping[int, np.ndarray],
+        keys: Mapping[int, KeySlice],
         start: int,
         stop: int,
     ) -> dict[int, np.ndarray]:
@@ -168,23 +197,25 @@ class VolumeGuide:
         spacing : tuple of 3 float
             In mm, same order.
         window : tuple of 2 float
-        keys : mapping of slice index to (H, W) bool
+        keys : mapping of slice index to KeySlice
             Not all of them empty.
         start, stop : int
             Half-open range.
         """
-        drawn = {index: mask for index, mask in keys.items() if mask.any()}
-        grid = GuideGrid.around(drawn, start, stop, spacing)
-        key_tile = np.zeros(GRID, np.float32)
+        grid = GuideGrid.around(keys, start, stop, spacing)
+        key_tile, box_tile = np.zeros(GRID, np.float32), np.zeros(GRID, np.float32)
         is_key = np.zeros(GRID[0], bool)
-        for index, mask in keys.items():
+        for index, key in keys.items():
             shown = grid.planes_of(index)
-            key_tile[shown] = grid.sample_mask(mask)
+            key_tile[shown] = grid.sample_mask(key.probability)
+            box_tile[shown] = 0.0 if key.box_rc is None else grid.sample_box(key.box_rc)
             is_key |= shown
         at = grid.origin[0] + grid.step[0] * np.arange(GRID[0])
         in_range = (at >= start - 0.5) & (at <= stop - 0.5)
         image = grid.sample(voxels, window)
-        (logits, *_) = self._network(guide_channels(image, key_tile, is_key, in_range)[None])
+        (logits, *_) = self._network(
+            guide_channels(image, key_tile, box_tile, is_key, in_range)[None]
+        )
         share = 1.0 / (1.0 + np.exp(-logits[0, 0].astype(np.float32)))
         shape = (voxels.shape[1], voxels.shape[2])
         return {index: grid.paste(share, index, shape) for index in range(start, stop)}
@@ -225,9 +256,3 @@ def _contracted(values: np.ndarray, matrices: list[np.ndarray]) -> np.ndarray:
     for axis, matrix in enumerate(matrices):
         out = np.moveaxis(np.tensordot(matrix, out, (1, axis)), 0, axis)
     return np.ascontiguousarray(out)
-
-
-def _bounds(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the half-open corners of a mask's pixels, in voxel edges."""
-    points = np.argwhere(mask)
-    return points.min(axis=0).astype(float), points.max(axis=0) + 1.0

@@ -152,6 +152,10 @@ def installed_model(
 
 
 def _extra_files(model: InstalledModel) -> dict[str, str]:
-    extra = model.details.get("graph", {})
+    extra, also = model.details.get("graph", {}), model.details.get("also", [])
     assert isinstance(extra, Mapping)
-    return {str(name): str(sha256) for name, sha256 in extra.items()}
+    assert isinstance(also, list)
+    return {
+        **{str(name): str(sha256) for name, sha256 in extra.items()},
+        **{str(other["file"]): str(other["sha256"]) for other in also},
+    }

@@ -220,14 +220,14 @@ def test_cancelled_nothing_is_kept(setup):
 
 def test_stopped_with_keep_what_is_done_enters(setup):
     setup.automatic.run("tiny")
-    work = setup.segmenter._network
+    (member,) = setup.segmenter.members
 
     def stop_soon(tiles, check=None):
         if len(setup.tiles) == 12:
             setup.automatic.stop(keep=True)
-        return work(tiles, check=check)
+        return member.network(tiles, check=check)
 
-    setup.segmenter._network = stop_soon
+    setup.segmenter.members = (replace(member, network=stop_soon),)
     setup.run_jobs()
     done = np.flatnonzero(setup.values.any(axis=(1, 2)))
     assert done.size

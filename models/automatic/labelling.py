@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.core.geometry import Region
-from models.automatic.grid import line
+from models.automatic.grid import Line, line
 from models.automatic.windows import GridSlice
 
 
@@ -51,10 +51,21 @@ def scan_slices(
     roi : Region
         Of the scan; outside it everything is background.
     """
-    across = line(grid[0], shape_zyx[0])
+    start, stop = roi.start_zyx[0], roi.stop_zyx[0]
+    across = line(grid[0], shape_zyx[0]).part(start, stop)
     plane = _Plane(grid, shape_zyx, roi)
+    for mixed in between_slices(slices, across):
+        channels, certainty = plane.labelled(mixed.probability)
+        yield ScanSlice(start + mixed.index, channels, certainty, mixed.fraction)
+
+
+def between_slices(slices: Iterable[GridSlice], across: Line) -> Iterator[GridSlice]:
+    """Yield a slice for each target of ``across``, as soon as its neighbours are there.
+
+    Their indices count targets.
+    """
     held: dict[int, GridSlice] = {}
-    index, end = roi.start_zyx[0], roi.stop_zyx[0]
+    index, end = 0, len(across.low)
     for arrived in slices:
         held[arrived.index] = arrived
         while index < end and across.high[index] <= arrived.index:
@@ -63,8 +74,7 @@ def scan_slices(
             mixed = held[low].probability
             if share > 0:
                 mixed = mixed + (held[high].probability - mixed) * np.float32(share)
-            channels, certainty = plane.labelled(mixed)
-            yield ScanSlice(index, channels, certainty, arrived.fraction)
+            yield GridSlice(index, mixed, arrived.fraction)
             index += 1
         keep_from = int(across.low[index]) if index < end else arrived.index
         for gone in [k for k in held if k < keep_from]:

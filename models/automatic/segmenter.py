@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,11 @@ import numpy as np
 from app.core.geometry import Region
 from app.core.tasks import JobContext
 from app.core.volume import Volume
-from models.automatic.grid import grid_shape, prepared, region_on_grid, run_mvoxels
+from models.automatic.grid import grid_shape, region_on_grid, run_mvoxels
 from models.automatic.labelling import scan_slices
+from models.automatic.member import Member, mean_slices
 from models.automatic.result import AutomaticResult, LabelBlock, OnBlock
-from models.automatic.spec import AutomaticSpec, automatic_spec
-from models.automatic.windows import slide
+from models.automatic.spec import AutomaticSpec, automatic_members, automatic_spec
 from models.base import InstalledModel
 from models.runtime import Device, Network
 
@@ -31,15 +31,29 @@ class AutomaticSegmenter:
     Attributes
     ----------
     spec : AutomaticSpec
+        What it expects and finds; of its first network, where it has several.
     device : str
         Where and how it runs, in words.
+    members : tuple of Member
+        Its networks.
+
+    Parameters
+    ----------
+    also : sequence of Member
+        Further networks for the same labels, whose answers are averaged with the first one's.
     """
 
-    def __init__(self, spec: AutomaticSpec, network: Network, device: str, batch: int = 1) -> None:
+    def __init__(
+        self,
+        spec: AutomaticSpec,
+        network: Network,
+        device: str,
+        batch: int = 1,
+        also: Sequence[Member] = (),
+    ) -> None:
         self.spec = spec
         self.device = device
-        self._network = network
-        self._batch = batch
+        self.members = (Member(spec, network, batch), *also)
 
     def segment(
         self,
@@ -82,27 +96,10 @@ class AutomaticSegmenter:
         spec, shape = self.spec, volume.geometry.shape_zyx
         where = roi or Region.whole(shape)
         ctx.report(0.0, "preparing the scan")
-        image = prepared(volume.voxels, volume.geometry.spacing_zyx, spec)
         grid = grid_shape(shape, volume.geometry.spacing_zyx, spec)
-        ctx.report(_BEFORE, "running the network")
+        wanted = region_on_grid(where, shape, grid)
+        slices = mean_slices(self.members, volume, wanted, ctx.check)
         is_stopped = False
-
-        def predict(tiles: np.ndarray) -> np.ndarray:
-            inputs = tiles if spec.is_volumetric else tiles[:, :, 0]
-            (logits,) = self._network(inputs, check=ctx.check)
-            if spec.mirror_pairs is not None:
-                (mirrored,) = self._network(inputs[..., ::-1].copy(), check=ctx.check)
-                logits = (logits + mirrored[:, spec.mirrored_channels()][..., ::-1]) / 2
-            return logits if spec.is_volumetric else logits[:, :, None]
-
-        slices = slide(
-            image,
-            spec.tile_zyx,
-            1 + len(spec.labels),
-            predict,
-            batch=self._batch,
-            wanted=region_on_grid(where, shape, grid),
-        )
         channels, certainty = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
         values = np.array([0, *(label.value for label in spec.labels)])
         values = values.astype(np.uint8 if values.max() < 256 else np.uint16)
@@ -119,7 +116,7 @@ class AutomaticSegmenter:
                 break
         if on_block is not None and done > told:
             on_block(LabelBlock(told, values[channels[told:done]]))
-        del image, slices
+        del slices
         ctx.report(1 - _AFTER, "tidying up")
         voxel_ml = volume.geometry.voxel_volume_ml
         covered = None
@@ -153,4 +150,9 @@ def load_segmenter(
 
     spec = automatic_spec(model)
     network, words, batch = open_network(model, spec, device, cache_dir)
-    return AutomaticSegmenter(spec, network, words, batch)
+    also = []
+    for other in automatic_members(model):
+        its_spec = automatic_spec(other)
+        its_network, _, its_batch = open_network(other, its_spec, device, cache_dir)
+        also.append(Member(its_spec, its_network, its_batch))
+    return AutomaticSegmenter(spec, network, words, batch, also)

@@ -7,7 +7,7 @@ prepare a scan in the same way. It is kept in the manifest beside the weights, u
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -196,6 +196,40 @@ def automatic_spec(model: InstalledModel) -> AutomaticSpec:
             "labels, so it cannot be run on a scan."
         )
     return AutomaticSpec.from_json(entry)
+
+
+def automatic_members(model: InstalledModel) -> list[InstalledModel]:
+    """Return the further networks of a model, whose answers are averaged with its own one's.
+
+    Its manifest lists them under "also": a file beside its own, the file's hash, and its own
+    description. All find the same labels.
+
+    Raises
+    ------
+    WeightsError
+        The list is damaged, or a network finds other labels.
+    """
+    listed = model.details.get("also", [])
+    try:
+        assert isinstance(listed, list)
+        found = [
+            replace(
+                model,
+                id=f"{model.id}-{number}",
+                path=model.path.with_name(entry["file"]),
+                sha256=entry["sha256"],
+                details={"automatic": entry["automatic"]},
+            )
+            for number, entry in enumerate(listed, start=2)
+        ]
+    except (KeyError, TypeError, AssertionError) as error:
+        raise WeightsError(
+            f"The description of “{model.title}” is damaged; install or import it again."
+        ) from error
+    labels = automatic_spec(model).labels
+    if any(automatic_spec(other).labels != labels for other in found):
+        raise WeightsError(f"The networks of “{model.title}” do not find the same structures.")
+    return found
 
 
 def _tuples(value: Any) -> Any:

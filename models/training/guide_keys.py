@@ -13,7 +13,7 @@ from torch import nn
 
 from app.core.geometry import Geometry
 from app.core.volume import Volume
-from models.base import SlicePrompts, SliceView
+from models.base import KeySlice, SlicePrompts, SliceView
 from models.cache import EmbeddingCache
 from models.prompt_model import EmbeddedModel
 from models.prompted_object import box_around
@@ -38,8 +38,8 @@ class KeyMasks:
         self._network = network
         self._model = EmbeddedModel(self._run, size, "")
 
-    def answer(self, plane: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return the mask that a box round a target gets.
+    def answer(self, plane: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> KeySlice:
+        """Return a box round a target and what the model answers.
 
         Parameters
         ----------
@@ -47,10 +47,6 @@ class KeyMasks:
         target : (H, W) float32, not empty
         rng : Generator
             Of the box, which is as careless as people's.
-
-        Returns
-        -------
-        (H, W) float32 in {0, 1}
         """
         tight = box_around(target > 0.5, margin=0.0)
         assert tight is not None
@@ -61,9 +57,10 @@ class KeyMasks:
         volume = Volume(plane[None], Geometry((1, *plane.shape), np.eye(4)))
         view = SliceView(volume, 0, 0, (0.0, 1.0))
         answer = self._model.predict(view, SlicePrompts(box_rc=box), EmbeddingCache(0))
-        return answer.mask.astype(np.float32)
+        return KeySlice(answer.probability, box)
 
     def _run(self, planes: np.ndarray) -> tuple[np.ndarray, ...]:
-        with torch.inference_mode():
+        # Rounded, an answer is as good an example and comes sooner.
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
             logits, quality = self._network(torch.from_numpy(planes))
-        return logits.numpy(), quality.numpy()
+        return logits.float().numpy(), quality.float().numpy()

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import IterableDataset, get_worker_info
 
+from models.base import KeySlice
 from models.training.appearance import augment, paint_labels
 from models.training.deformation import deformed, random_bend, random_matrix
 from models.training.guide_keys import KeyMasks
@@ -23,6 +24,7 @@ from models.training.prompts import corrupted, drifted
 from models.volume_guide import (
     GRID,
     PLANES_IN_RANGE,
+    filled_box,
     guide_channels,
 )
 
@@ -32,8 +34,8 @@ MIN_AREA = 16
 _FINER = 2
 _DATASET_WEIGHT = defaultdict(lambda: 1.0, {"openkbp_hn": 2.0, "fetal_sb_atlas": 0.6})
 _REAL_SHARE, _MAP_SHARE = 0.72, 0.10
-# How often a key mask is the answer of the network of slices, and how often a changed truth.
-_ANSWERED_SHARE, _CHANGED_SHARE = 0.6, 0.25
+# How often a key slice is answered by the network of slices, and how often it is a changed truth.
+_ANSWERED_SHARE, _CHANGED_SHARE = 0.7, 0.2
 
 
 class GuideStream(IterableDataset):
@@ -216,14 +218,16 @@ class GuideSampler:
         centres += list(rng.uniform(first, last, int(rng.choice(3, p=(0.75, 0.15, 0.1)))))
         thickness = PLANES_IN_RANGE / n_slices
         is_key = np.zeros(len(image), bool)
-        keys = np.zeros_like(image)
+        keys, boxes = np.zeros_like(image), np.zeros_like(image)
         for centre in centres:
             shown = np.abs(np.arange(len(image)) - centre) <= max(0.5, thickness / 2)
             at = round(float(np.clip(centre, first, last)))
             mask = target[at]
             if mask.sum() < 4:
                 continue
-            keys[shown] = self._key_mask(image[at], mask)
+            key = self._key(image[at], mask)
+            keys[shown] = key.probability
+            boxes[shown] = 0.0 if key.box_rc is None else filled_box(key.box_rc, mask.shape)
             is_key |= shown
         if not is_key.any() or not keys.any():
             return None
@@ -233,14 +237,14 @@ class GuideSampler:
         planes = np.arange(len(image))
         in_range = (planes >= low) & (planes <= high)
         target = target * in_range[:, None, None]
-        return guide_channels(image, keys, is_key, in_range), target.astype(np.float32)
+        return guide_channels(image, keys, boxes, is_key, in_range), target.astype(np.float32)
 
-    def _key_mask(self, plane: np.ndarray, target: np.ndarray) -> np.ndarray:
-        """Return the mask of a key slice as it might be given."""
+    def _key(self, plane: np.ndarray, target: np.ndarray) -> KeySlice:
+        """Return a key slice as it might be given."""
         rng = self.rng
         how = rng.random()
         if how < _ANSWERED_SHARE:
             return self._keys.answer(plane, target, rng)
         if how < _ANSWERED_SHARE + _CHANGED_SHARE:
-            return corrupted(target, rng) if rng.random() < 0.7 else drifted(target, rng)
-        return target
+            return KeySlice(corrupted(target, rng) if rng.random() < 0.7 else drifted(target, rng))
+        return KeySlice(target)

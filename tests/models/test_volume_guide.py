@@ -12,7 +12,7 @@ import torch
 from app.core.geometry import Geometry
 from app.core.prompts import BoxPrompt, PointPrompt, PromptKind, slice_region
 from app.core.volume import Volume
-from models.base import ModelKind, ModelSpec, SliceMask
+from models.base import KeySlice, ModelKind, ModelSpec, SliceMask
 from models.cache import EmbeddingCache
 from models.propagation import PromptedSegmenter
 from models.runtime import open_graph
@@ -26,6 +26,10 @@ def ellipsoid(shape, centre, radii):
     return (((grid - centre) / radii) ** 2).sum(-1) <= 1
 
 
+def key(mask, box=None):
+    return KeySlice(mask.astype(np.float32), box)
+
+
 def dice(a, b):
     return 2 * (a & b).sum() / (a.sum() + b.sum())
 
@@ -35,7 +39,7 @@ def test_a_bright_voxel_is_found_where_the_grid_says():
     voxels[7, 31, 44] = 1.0
     mask = np.zeros((60, 70), bool)
     mask[25:40, 35:50] = True
-    grid = GuideGrid.around({8: mask}, 2, 15, (3.0, 1.0, 1.0))
+    grid = GuideGrid.around({8: key(mask)}, 2, 15, (3.0, 1.0, 1.0))
     tile = grid.sample(voxels, (0.0, 1.0))
     at = np.unravel_index(tile.argmax(), tile.shape)
     where = [o + s * k for o, s, k in zip(grid.origin, grid.step, at, strict=True)]
@@ -45,7 +49,7 @@ def test_a_bright_voxel_is_found_where_the_grid_says():
 def test_the_grid_is_square_in_millimetres_and_holds_range_and_context():
     mask = np.zeros((100, 100), bool)
     mask[40:60, 45:50] = True
-    grid = GuideGrid.around({10: mask}, 4, 18, (2.0, 0.5, 2.0))
+    grid = GuideGrid.around({10: key(mask)}, 4, 18, (2.0, 0.5, 2.0))
     assert grid.step[1] * 0.5 == pytest.approx(grid.step[2] * 2.0)
     # 20 rows of 0.5 mm, 5 columns of 2 mm: both 10 mm; but the range is 28 mm long.
     assert grid.step[1] * 0.5 * GRID[1] == pytest.approx(max(2.4 * 10, 0.6 * 28))
@@ -58,7 +62,7 @@ def test_the_grid_is_square_in_millimetres_and_holds_range_and_context():
 def test_what_is_sampled_is_pasted_back_where_it_was():
     shape = (18, 80, 60)
     mask = ellipsoid(shape, (9, 42, 25), (6, 16, 11))
-    keys = {9: mask[9]}
+    keys = {9: key(mask[9])}
     grid = GuideGrid.around(keys, 3, 16, (3.0, 1.0, 1.0))
     tile = grid.sample(mask.astype(np.float32), (0.0, 1.0))
     back = np.stack([grid.paste(tile, i, shape[1:]) > 0.5 for i in range(3, 16)])
@@ -69,7 +73,7 @@ def test_beyond_the_scan_there_is_nothing():
     voxels = np.ones((6, 40, 40), np.float32)
     mask = np.zeros((40, 40), bool)
     mask[:10, :10] = True
-    grid = GuideGrid.around({0: mask}, 0, 6, (1.0, 1.0, 1.0))
+    grid = GuideGrid.around({0: key(mask)}, 0, 6, (1.0, 1.0, 1.0))
     tile = grid.sample(voxels, (0.0, 2.0))
     planes = grid.origin[0] + grid.step[0] * np.arange(GRID[0])
     rows = grid.origin[1] + grid.step[1] * np.arange(GRID[1])
@@ -89,12 +93,19 @@ def test_channels_say_range_key_and_likelihood():
     keys[20, 24:36, 24:36] = 1
     in_range = np.zeros(GRID[0], bool)
     in_range[4:28] = True
-    channels = guide_channels(image, keys, is_key, in_range)
+    boxes = np.zeros(GRID, np.float32)
+    boxes[20, 22:38, 22:38] = 1
+    channels = guide_channels(image, keys, boxes, is_key, in_range)
     assert channels.shape == (4, *GRID)
     assert channels.dtype == np.float32
     assert channels[2, 8, 20, 20] == 1
     assert channels[2, 18, 20, 20] == 0.5
     assert not channels[2, 2].any()
+    # A plane that was answered to a box shows the box there; the planes about it show its mask.
+    assert channels[2, 20, 22, 22] == 1
+    assert channels[2, 20, 21, 21] == 0.5
+    assert channels[2, 21, 22, 22] == 0.5
+    assert channels[2, 21, 24, 24] == 1
     # Intensities of the object are likely on every plane, those about it are not.
     assert channels[3, 0, 30, 30] > 0.1
     assert channels[3, 0, 5, 5] < 0
@@ -106,7 +117,7 @@ def test_a_network_that_repeats_its_key_gives_the_key_on_every_slice():
 
     shape = (12, 50, 64)
     mask = ellipsoid(shape, (5, 20, 40), (4, 9, 12))
-    keys = {5: mask[5]}
+    keys = {5: key(mask[5])}
     guides = VolumeGuide(extrude).probabilities(
         np.zeros(shape, np.int16), (2.0, 1.0, 1.0), (0.0, 1.0), keys, 2, 9
     )
