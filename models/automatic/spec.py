@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -216,7 +217,7 @@ def automatic_members(model: InstalledModel) -> list[InstalledModel]:
             replace(
                 model,
                 id=f"{model.id}-{number}",
-                path=model.path.with_name(entry["file"]),
+                path=model.path.with_name(Path(str(entry["file"])).name),
                 sha256=entry["sha256"],
                 details={"automatic": entry["automatic"]},
             )

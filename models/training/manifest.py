@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,5 +21,10 @@ def put_entry(manifest: Path, entry: Mapping[str, Any]) -> None:
     models = read_entries(manifest)
     at = next((i for i, m in enumerate(models) if m["id"] == entry["id"]), len(models))
     models[at : at + 1] = [dict(entry)]
-    text = json.dumps({"version": 1, "models": models}, indent=1)
+    write_entries(manifest, models)
+
+
+def write_entries(manifest: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Write a manifest of these entries."""
+    text = json.dumps({"version": 1, "models": entries}, indent=1)
     manifest.write_text(text + "\n", encoding="utf-8")
