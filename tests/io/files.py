@@ -13,6 +13,11 @@ import SimpleITK as sitk
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from tests.phantoms import ramp
+
+# A small scan in the file's own (k, j, i) order.
+VOXELS = ramp((4, 5, 6))
+
 
 def write_image(path: Path, voxels_kji: np.ndarray, affine_ijk: np.ndarray) -> Path:
     """Write an array in the file's own (k, j, i) order, with an LPS affine for (i, j, k)."""
@@ -45,6 +50,13 @@ def nifti_bytes(voxels_kji: np.ndarray, **fields: Any) -> bytes:
     for offset, form, values in fields.values():
         put(offset, form, *values)
     return bytes(header) + voxels_kji.tobytes()
+
+
+def nifti(tmp_path: Path, voxels: np.ndarray = VOXELS, name: str = "a.nii", **fields) -> Path:
+    """Write a NIfTI-1 file as `nifti_bytes` makes it."""
+    path = tmp_path / name
+    path.write_bytes(nifti_bytes(voxels, **fields))
+    return path
 
 
 DIM, DATATYPE, UNITS = 40, 70, 123
