@@ -26,8 +26,7 @@ from app.workspace.step import restored_document
 from app.workspace.store import Store
 from tests.campaigns import mutations as m
 from tests.exporters import test_dicom_seg, test_rtstruct
-from tests.io.files import dicom_slice, nifti_bytes, write_dicom, write_image
-from tests.io.test_dicom import compressed, enhanced
+from tests.io.files import compressed, dicom_slice, enhanced, nifti_bytes, write_dicom, write_image
 from tests.phantoms import file_affine
 from tests.workspace.random_edits import new_document
 from tests.workspace.test_store import edited

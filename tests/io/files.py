@@ -11,7 +11,12 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import CTImageStorage, EnhancedMRImageStorage, ExplicitVRLittleEndian, generate_uid
+
+from tests.phantoms import ramp
+
+# A small scan in the file's own (k, j, i) order.
+VOXELS = ramp((4, 5, 6))
 
 
 def write_image(path: Path, voxels_kji: np.ndarray, affine_ijk: np.ndarray) -> Path:
@@ -45,6 +50,13 @@ def nifti_bytes(voxels_kji: np.ndarray, **fields: Any) -> bytes:
     for offset, form, values in fields.values():
         put(offset, form, *values)
     return bytes(header) + voxels_kji.tobytes()
+
+
+def nifti(tmp_path: Path, voxels: np.ndarray = VOXELS, name: str = "a.nii", **fields) -> Path:
+    """Write a NIfTI-1 file as `nifti_bytes` makes it."""
+    path = tmp_path / name
+    path.write_bytes(nifti_bytes(voxels, **fields))
+    return path
 
 
 DIM, DATATYPE, UNITS = 40, 70, 123
@@ -96,3 +108,50 @@ def write_dicom(folder: Path, datasets: Sequence[pydicom.Dataset], first: int = 
     for n, dataset in enumerate(datasets, first):
         dataset.save_as(folder / f"{(n * 7) % 100:02d}-{n}", enforce_file_format=True)
     return folder
+
+
+def series(folder: Path, n: int = 5, **more) -> Path:
+    """Write a series of n slices, each changed in the same way."""
+    return write_dicom(folder, [dicom_slice(k, **more) for k in range(n)])
+
+
+def compressed(dataset: pydicom.Dataset, compressor: str, folder: Path) -> pydicom.Dataset:
+    """Return the dataset with its pixels compressed by GDCM."""
+    image = sitk.GetImageFromArray(dataset.pixel_array[None])
+    writer = sitk.ImageFileWriter()
+    writer.SetFileName(str(folder / "compressed.dcm"))
+    writer.SetImageIO("GDCMImageIO")
+    writer.SetUseCompression(True)
+    writer.SetCompressor(compressor)
+    writer.Execute(image)
+    other = pydicom.dcmread(folder / "compressed.dcm")
+    for name in ("PixelData", "BitsStored", "HighBit"):
+        dataset[name] = other[name]
+    dataset.file_meta.TransferSyntaxUID = other.file_meta.TransferSyntaxUID
+    return dataset
+
+
+def enhanced(**more) -> pydicom.Dataset:
+    """Return an enhanced MR of 2 stacks of 3 slices, frames interleaved."""
+    dataset = dicom_slice(0, SOPClassUID=EnhancedMRImageStorage, Modality="MR", NumberOfFrames=6)
+    for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
+        del dataset[name]
+    dataset.PixelData = b"".join(stored_pixels(k).astype("<u2").tobytes() for k in range(6))
+    measures, plane = pydicom.Dataset(), pydicom.Dataset()
+    measures.PixelSpacing = [0.5, 0.75]
+    shared = pydicom.Dataset()
+    shared.PixelMeasuresSequence = [measures]
+    dataset.SharedFunctionalGroupsSequence = [shared]
+    frames = []
+    for k in range(6):
+        frame, plane, turn = pydicom.Dataset(), pydicom.Dataset(), pydicom.Dataset()
+        plane.ImagePositionPatient = [0, 0, 3.0 * (k // 2)]
+        turn.ImageOrientationPatient = [1, 0, 0, 0, 1, 0] if k % 2 else [0, 1, 0, 0, 0, -1]
+        if k % 2 == 0:
+            plane.ImagePositionPatient = [4.0 * (k // 2), 0, 0]
+        frame.PlanePositionSequence, frame.PlaneOrientationSequence = [plane], [turn]
+        frames.append(frame)
+    dataset.PerFrameFunctionalGroupsSequence = frames
+    for name, value in more.items():
+        setattr(dataset, name, value)
+    return dataset

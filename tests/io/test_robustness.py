@@ -20,8 +20,7 @@ from app.core.errors import ReadError
 from app.io.dicom_dataset import load_dataset
 from app.io.reader import read_volume, scan
 from tests.conftest import REPOSITORY
-from tests.io.files import dicom_slice, nifti_bytes, write_dicom, write_image
-from tests.io.test_dicom import compressed
+from tests.io.files import compressed, dicom_slice, nifti_bytes, write_dicom, write_image
 from tests.phantoms import file_affine
 
 N_MUTATIONS = 120

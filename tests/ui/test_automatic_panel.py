@@ -15,7 +15,7 @@ from app.core.volume import Modality, Volume
 from models.automatic.segmenter import AutomaticSegmenter
 from tests.fake_model import bright_models
 from tests.models.automatic.networks import AIR, FIRST, SECOND, bands, install, spec_for
-from tests.ui.test_main_window import Bench
+from tests.ui.bench import Bench
 
 LEFT = Qt.MouseButton.LeftButton
 GEOMETRY = Geometry((30, 100, 120), np.diag([4.0, 1.0, 2.0, 1.0]))

@@ -15,7 +15,7 @@ from app.core.labels import LabelTable
 from app.core.volume import Volume
 from app.ui.colour_maps import COLOUR_MAPS, colour_table
 from app.ui.slab import project, slab_range
-from tests.ui.test_main_window import Bench
+from tests.ui.bench import Bench
 
 CENTRE = (10, 19, 23)
 

@@ -9,7 +9,7 @@ from PySide6.QtCore import QPoint, Qt
 from app.core.commands import EditVoxels
 from app.core.geometry import Region
 from app.tools import TOOLS
-from tests.ui.test_main_window import Bench
+from tests.ui.bench import Bench
 
 LEFT = Qt.MouseButton.LeftButton
 CONTROL = Qt.KeyboardModifier.ControlModifier

@@ -14,7 +14,7 @@ from app.io.reader import read_volume
 from app.ui import dialogs
 from tests.exporters.test_dicom_seg import STUDY, TABLE, scan_in, snapshot_of
 from tests.io.files import dicom_slice, write_dicom
-from tests.ui.test_main_window import Bench
+from tests.ui.bench import Bench
 
 NAMES = ("mask.nii.gz", "mask.nrrd", "mask.mha", "mask.dcm", "mask.rtstruct.dcm")
 

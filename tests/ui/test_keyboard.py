@@ -8,7 +8,9 @@ from PySide6.QtCore import QPoint, Qt
 
 from app.core.prompts import BoxPrompt, PointPrompt, ScribblePrompt
 from app.tools import TOOLS
-from tests.ui.test_main_window import Bench, bench, no_dialogs  # noqa: F401
+from tests.ui.bench import Bench
+
+pytestmark = pytest.mark.usefixtures("no_dialogs")
 
 CONTROL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
 NONE = Qt.KeyboardModifier.NoModifier
@@ -18,7 +20,7 @@ UP, DOWN, LEFT, RIGHT = Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_Left, Qt.Key.
 class Keys:
     """A window whose keys go to the view with the focus, as those of a person do."""
 
-    def __init__(self, bench: Bench) -> None:  # noqa: F811
+    def __init__(self, bench: Bench) -> None:
         self.bench = bench
         self.document = bench.open()
         self.session = bench.session
@@ -39,7 +41,7 @@ class Keys:
 
 
 @pytest.fixture
-def keys(bench) -> Keys:  # noqa: F811
+def keys(bench) -> Keys:
     return Keys(bench)
 
 

@@ -15,7 +15,7 @@ from app.core.labels import LabelInfo, LabelTable
 from app.label_presets import label_presets
 from app.ui.label_table import COLOUR, NAME
 from tests.phantoms import torso_like
-from tests.ui.test_main_window import Bench
+from tests.ui.bench import Bench
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from app.core.labels import LabelMap
 from app.core.tasks import NullContext
 from app.exporting import exporter_for
 from app.tools import TOOLS
+from tests.ui.bench import Bench
 from tests.ui.test_edit_panel import paint
-from tests.ui.test_main_window import Bench
 
 LEFT = Qt.MouseButton.LeftButton
 BLOCK = Region((5, 12, 15), (9, 26, 25))

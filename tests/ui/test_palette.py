@@ -9,13 +9,15 @@ from app.settings import Settings
 from app.ui.matching import match_score
 from app.ui.palette import CommandPalette
 from app.ui.shortcut_dialog import RESERVED, ShortcutDialog
-from tests.ui.test_main_window import Bench, bench, no_dialogs  # noqa: F401
+from tests.ui.bench import Bench
+
+pytestmark = pytest.mark.usefixtures("no_dialogs")
 
 NONE = Qt.KeyboardModifier.NoModifier
 CONTROL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
 
 
-def palette(bench: Bench) -> CommandPalette:  # noqa: F811
+def palette(bench: Bench) -> CommandPalette:
     bench.window.activateWindow()  # the offscreen platform leaves that to us
     bench.qtbot.waitUntil(bench.window.isActiveWindow)
     bench.key(Qt.Key.Key_P, CONTROL | SHIFT)
@@ -30,7 +32,7 @@ def shown(palette: CommandPalette) -> list[tuple[str, str]]:
     return [(row.text(0), row.text(1)) for row in rows]
 
 
-def enter(bench: Bench, text: str) -> None:  # noqa: F811
+def enter(bench: Bench, text: str) -> None:
     found = palette(bench)
     bench.qtbot.keyClicks(found.line, text)
     bench.qtbot.keyClick(found.line, Qt.Key.Key_Return)
@@ -50,7 +52,7 @@ def test_a_word_that_begins_a_word_fits_better_than_one_inside():
     assert match_score("box", "Segment: Box") > match_score("box", "Segment: Boxes")
 
 
-def test_a_command_is_found_by_letters_and_done_with_enter(bench):  # noqa: F811
+def test_a_command_is_found_by_letters_and_done_with_enter(bench):
     document = bench.open()
     bench.session.label_editing.add("more")
     assert len(document.label_table) == 3
@@ -58,7 +60,7 @@ def test_a_command_is_found_by_letters_and_done_with_enter(bench):  # noqa: F811
     assert len(document.label_table) == 2
 
 
-def test_it_shows_keys_and_why_something_cannot_be_done(bench):  # noqa: F811
+def test_it_shows_keys_and_why_something_cannot_be_done(bench):
     found = palette(bench)
     rows = dict(shown(found))
     assert rows["File: Open image"] == "Ctrl+O"
@@ -71,7 +73,7 @@ def test_it_shows_keys_and_why_something_cannot_be_done(bench):  # noqa: F811
     assert rows["Edit: Undo"] == "There is nothing to undo."
 
 
-def test_enter_on_what_cannot_be_done_leaves_it_open(bench):  # noqa: F811
+def test_enter_on_what_cannot_be_done_leaves_it_open(bench):
     found = palette(bench)
     bench.qtbot.keyClicks(found.line, "carry through")
     assert shown(found)[0][1] == "Open a scan first."
@@ -81,7 +83,7 @@ def test_enter_on_what_cannot_be_done_leaves_it_open(bench):  # noqa: F811
     assert not found.isVisible()
 
 
-def test_what_was_used_last_comes_first_also_after_a_restart(bench):  # noqa: F811
+def test_what_was_used_last_comes_first_also_after_a_restart(bench):
     bench.open()
     enter(bench, "crosshair")
     enter(bench, "layout row")
@@ -90,7 +92,7 @@ def test_what_was_used_last_comes_first_also_after_a_restart(bench):  # noqa: F8
     assert Settings.load().recent_commands == ["layout_row", "crosshair"]
 
 
-def test_arrow_keys_choose_while_typing(bench):  # noqa: F811
+def test_arrow_keys_choose_while_typing(bench):
     bench.open()
     found = palette(bench)
     bench.qtbot.keyClicks(found.line, "layout")
@@ -100,7 +102,7 @@ def test_arrow_keys_choose_while_typing(bench):  # noqa: F811
     assert wanted.endswith(bench.window.grid.layout_name)
 
 
-def test_it_jumps_to_a_label_by_name(bench):  # noqa: F811
+def test_it_jumps_to_a_label_by_name(bench):
     bench.open()
     enter(bench, "label: lesion")
     assert bench.session.view_state.active_label == 2
@@ -117,13 +119,13 @@ def test_it_jumps_to_a_label_by_name(bench):  # noqa: F811
         ("sag 44", (10, 20, 43)),
     ],
 )
-def test_it_jumps_to_a_slice_as_people_count(bench, typed, cursor):  # noqa: F811
+def test_it_jumps_to_a_slice_as_people_count(bench, typed, cursor):
     bench.open()
     enter(bench, typed)
     assert bench.session.view_state.cursor_zyx == cursor
 
 
-def test_a_slice_that_is_not_there_is_not_jumped_to(bench):  # noqa: F811
+def test_a_slice_that_is_not_there_is_not_jumped_to(bench):
     bench.open()
     before = bench.session.view_state.cursor_zyx
     found = palette(bench)
@@ -133,7 +135,7 @@ def test_a_slice_that_is_not_there_is_not_jumped_to(bench):  # noqa: F811
     assert bench.session.view_state.cursor_zyx == before
 
 
-def leave(bench: Bench, sheet: ShortcutDialog) -> None:  # noqa: F811
+def leave(bench: Bench, sheet: ShortcutDialog) -> None:
     sheet.close()
     bench.window.activateWindow()  # the offscreen platform leaves that to us
     bench.qtbot.waitUntil(bench.window.isActiveWindow)
@@ -143,7 +145,7 @@ def leave(bench: Bench, sheet: ShortcutDialog) -> None:  # noqa: F811
 
 
 @pytest.fixture
-def sheet(bench) -> ShortcutDialog:  # noqa: F811
+def sheet(bench) -> ShortcutDialog:
     bench.open()
     bench.window.activateWindow()  # the offscreen platform leaves that to us
     bench.qtbot.waitUntil(bench.window.isActiveWindow)
@@ -153,7 +155,7 @@ def sheet(bench) -> ShortcutDialog:  # noqa: F811
     return found
 
 
-def test_the_sheet_lists_every_action_under_its_menu(bench, sheet):  # noqa: F811
+def test_the_sheet_lists_every_action_under_its_menu(bench, sheet):
     tree = sheet.tree
     groups = [tree.topLevelItem(n).text(0) for n in range(tree.topLevelItemCount())]
     assert groups[:3] == ["File", "Edit", "View"]
@@ -161,14 +163,14 @@ def test_the_sheet_lists_every_action_under_its_menu(bench, sheet):  # noqa: F81
     assert {name for name in listed if name} == set(bench.window.actions_table.actions)
 
 
-def test_the_sheet_is_searched_by_name_and_by_key(bench, sheet):  # noqa: F811
+def test_the_sheet_is_searched_by_name_and_by_key(bench, sheet):
     for query in ("carry", "ctrl+return"):
         sheet.line.clear()
         bench.qtbot.keyClicks(sheet.line, query)
         assert [r.text(0) for r in sheet.rows if not r.isHidden()] == ["Carry through"]
 
 
-def test_other_keys_work_at_once_and_after_a_restart(bench, sheet):  # noqa: F811
+def test_other_keys_work_at_once_and_after_a_restart(bench, sheet):
     sheet.choose("outline")
     bench.qtbot.keyClick(sheet.keys, Qt.Key.Key_J)
     leave(bench, sheet)
@@ -182,7 +184,7 @@ def test_other_keys_work_at_once_and_after_a_restart(bench, sheet):  # noqa: F81
     assert "(J)" in bench.window.actions_table["outline"].toolTip()
 
 
-def test_keys_that_are_taken_are_swapped_only_when_told(bench, sheet):  # noqa: F811
+def test_keys_that_are_taken_are_swapped_only_when_told(bench, sheet):
     table = bench.window.actions_table
     sheet.choose("tool_point")
     bench.qtbot.keyClick(sheet.keys, Qt.Key.Key_B)
@@ -197,7 +199,7 @@ def test_keys_that_are_taken_are_swapped_only_when_told(bench, sheet):  # noqa: 
     assert bench.session.view_state.active_tool == "point"
 
 
-def test_swapping_leaves_the_other_keys_of_an_action(bench, sheet):  # noqa: F811
+def test_swapping_leaves_the_other_keys_of_an_action(bench, sheet):
     table = bench.window.actions_table
     sheet.choose("fit")
     bench.qtbot.keyClick(sheet.keys, Qt.Key.Key_Y, CONTROL)
@@ -206,7 +208,7 @@ def test_swapping_leaves_the_other_keys_of_an_action(bench, sheet):  # noqa: F81
     assert table.keys("redo") == "Ctrl+Shift+Z|F"
 
 
-def test_keys_that_move_in_the_views_are_refused(bench, sheet):  # noqa: F811
+def test_keys_that_move_in_the_views_are_refused(bench, sheet):
     sheet.choose("fit")
     bench.qtbot.keyClick(sheet.keys, Qt.Key.Key_PageUp)
     assert "cannot be given away" in sheet.note.text()
@@ -214,7 +216,7 @@ def test_keys_that_move_in_the_views_are_refused(bench, sheet):  # noqa: F811
     assert "PgUp" in RESERVED
 
 
-def test_everything_can_be_reset(bench, sheet):  # noqa: F811
+def test_everything_can_be_reset(bench, sheet):
     table = bench.window.actions_table
     before = {spec.id: table.keys(spec.id) for spec in table}
     sheet.choose("tool_point")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from PySide6.QtCore import QPoint, Qt
 
-from tests.ui.test_main_window import Bench
+from tests.ui.bench import Bench
 
 
 @pytest.fixture

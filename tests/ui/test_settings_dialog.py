@@ -12,16 +12,17 @@ from app.ui.main_window import MainWindow
 from app.ui.settings_dialog import SettingsDialog
 from app.ui.theme import apply_theme
 from models.cache import EmbeddingCache
-from tests.ui.test_main_window import Bench, bench, no_dialogs  # noqa: F401
 from tests.workspace.bench import Bench as FileBench
 from tests.workspace.bench import write_image
+
+pytestmark = pytest.mark.usefixtures("no_dialogs")
 
 CONTROL = Qt.KeyboardModifier.ControlModifier
 LEFT = Qt.MouseButton.LeftButton
 
 
 @pytest.fixture
-def dialog(bench) -> SettingsDialog:  # noqa: F811
+def dialog(bench) -> SettingsDialog:
     bench.open()
     folder = user_cache_dir() / "embeddings"
     bench.engine.cache = EmbeddingCache(512 << 20, folder=folder)
@@ -32,7 +33,7 @@ def dialog(bench) -> SettingsDialog:  # noqa: F811
     return found
 
 
-def test_mouse_and_masks_change_at_once_and_are_remembered(bench, dialog):  # noqa: F811
+def test_mouse_and_masks_change_at_once_and_are_remembered(bench, dialog):
     bench.qtbot.mouseClick(dialog.schemes["research"], LEFT, pos=QPoint(8, 8))
     assert bench.session.settings.mouse_scheme == "research"
     assert bench.window.actions_table["mouse_research"].isChecked()
@@ -50,7 +51,7 @@ def test_mouse_and_masks_change_at_once_and_are_remembered(bench, dialog):  # no
     assert saved.outline is not outline
 
 
-def test_larger_text_is_larger_at_once(bench, dialog):  # noqa: F811
+def test_larger_text_is_larger_at_once(bench, dialog):
     before = dialog.close_button.fontMetrics().height()
     dialog.font_px.setValue(20)
     assert dialog.close_button.fontMetrics().height() > before
@@ -60,7 +61,7 @@ def test_larger_text_is_larger_at_once(bench, dialog):  # noqa: F811
     apply_theme(QApplication.instance())
 
 
-def test_a_smaller_history_forgets_at_the_next_step(bench, dialog):  # noqa: F811
+def test_a_smaller_history_forgets_at_the_next_step(bench, dialog):
     document = bench.session.document
     for _ in range(10):
         bench.session.label_editing.add()
@@ -73,7 +74,7 @@ def test_a_smaller_history_forgets_at_the_next_step(bench, dialog):  # noqa: F81
     assert Settings.load().undo_megabytes == 64
 
 
-def test_the_cache_is_limited_and_cleared(bench, dialog):  # noqa: F811
+def test_the_cache_is_limited_and_cleared(bench, dialog):
     cache = bench.engine.cache
     bench.session.prompting.place_box(0, 10, (8, 8, 30, 34))
     bench.runner.run_all()
@@ -96,7 +97,7 @@ def test_the_cache_is_limited_and_cleared(bench, dialog):  # noqa: F811
     assert cache.disk_bytes() == 0
 
 
-def test_another_device_is_used_at_once(bench, dialog):  # noqa: F811
+def test_another_device_is_used_at_once(bench, dialog):
     engine = bench.engine
     engine.load("embedded")
     dialog.device.setCurrentIndex(dialog.device.findData("cpu"))
@@ -107,7 +108,7 @@ def test_another_device_is_used_at_once(bench, dialog):  # noqa: F811
     assert "chosen in the settings" in dialog.device_note.text()
 
 
-def test_a_device_that_is_not_there_is_refused_in_words(bench, dialog, monkeypatch):  # noqa: F811
+def test_a_device_that_is_not_there_is_refused_in_words(bench, dialog, monkeypatch):
     def no_gpu(wanted):
         raise ModelUnavailableError("CUDA was asked for, but there is no GPU.")
 
@@ -121,7 +122,7 @@ def test_a_device_that_is_not_there_is_refused_in_words(bench, dialog, monkeypat
     assert bench.session.settings.device == "auto"
 
 
-def test_an_answer_that_comes_after_closing_does_no_harm(bench, dialog):  # noqa: F811
+def test_an_answer_that_comes_after_closing_does_no_harm(bench, dialog):
     bench.qtbot.mouseClick(dialog.clear_button, LEFT)
     dialog.close()
     bench.qtbot.waitUntil(lambda: not bench.window.findChildren(SettingsDialog))

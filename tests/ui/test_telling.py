@@ -13,7 +13,7 @@ from app.ui import dialogs
 from app.ui.dialogs import Telling
 from tests.io.files import dicom_slice, write_dicom
 from tests.test_privacy import SECRETS, told
-from tests.ui.test_main_window import Bench
+from tests.ui.bench import Bench
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from PySide6.QtCore import QPoint, Qt
 from app.core.prompts import PointPrompt, ScribblePrompt
 from app.tools import TOOLS, tools_in_order
 from app.ui.mouse import SIZE_STEP
-from tests.ui.test_main_window import Bench
+from tests.ui.bench import Bench
 
 LEFT, RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton
 MIDDLE = (10, 19, 22)

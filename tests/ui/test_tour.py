@@ -7,13 +7,15 @@ import pytest
 from PySide6.QtCore import QPoint, Qt
 
 from app.settings import Settings
-from tests.ui.test_main_window import Bench, bench, no_dialogs  # noqa: F401
+from tests.ui.bench import Bench
+
+pytestmark = pytest.mark.usefixtures("no_dialogs")
 
 LEFT = Qt.MouseButton.LeftButton
 
 
 @pytest.fixture
-def tour(bench: Bench):  # noqa: F811
+def tour(bench: Bench):
     bench.window.tour.start_once()
     return bench.window.tour
 
@@ -22,7 +24,7 @@ def shows(tour, number: int) -> bool:
     return tour.step == number - 1 and tour.bubble.count.text() == f"{number} of 5"
 
 
-def test_doing_the_five_steps_is_the_tour(bench, tour, monkeypatch, tmp_path):  # noqa: F811
+def test_doing_the_five_steps_is_the_tour(bench, tour, monkeypatch, tmp_path):
     assert shows(tour, 1)
     bench.open()
     assert shows(tour, 2)
@@ -45,7 +47,7 @@ def test_doing_the_five_steps_is_the_tour(bench, tour, monkeypatch, tmp_path):  
     assert Settings.load().tour_done
 
 
-def test_it_can_be_clicked_through(bench, tour):  # noqa: F811
+def test_it_can_be_clicked_through(bench, tour):
     for number in range(1, 6):
         assert shows(tour, number)
         bench.qtbot.mouseClick(tour.bubble.next_button, LEFT)
@@ -53,7 +55,7 @@ def test_it_can_be_clicked_through(bench, tour):  # noqa: F811
     assert Settings.load().tour_done
 
 
-def test_escape_skips_it_for_good_and_the_menu_brings_it_back(bench, tour):  # noqa: F811
+def test_escape_skips_it_for_good_and_the_menu_brings_it_back(bench, tour):
     bench.qtbot.keyClick(bench.window, Qt.Key.Key_Escape)
     assert not tour.bubble.isVisible()
     assert Settings.load().tour_done
@@ -63,7 +65,7 @@ def test_escape_skips_it_for_good_and_the_menu_brings_it_back(bench, tour):  # n
     assert tour.step == 0
 
 
-def test_escape_in_a_view_skips_it_but_first_cancels_what_waits(bench, tour):  # noqa: F811
+def test_escape_in_a_view_skips_it_but_first_cancels_what_waits(bench, tour):
     bench.open()
     bench.window.activateWindow()
     bench.qtbot.waitUntil(bench.window.isActiveWindow)
@@ -79,7 +81,7 @@ def test_escape_in_a_view_skips_it_but_first_cancels_what_waits(bench, tour):  #
     assert tour.step == -1
 
 
-def test_the_first_box_is_drawn_as_if_it_were_not_there(bench, tour):  # noqa: F811
+def test_the_first_box_is_drawn_as_if_it_were_not_there(bench, tour):
     document = bench.open()
     bench.session.view_state.cursor_zyx = (10, 20, 22)
     bubble, view = tour.bubble, bench.view(0)
@@ -97,7 +99,7 @@ def test_the_first_box_is_drawn_as_if_it_were_not_there(bench, tour):  # noqa: F
     assert np.count_nonzero(document.labelmap.voxels) == 14 * 16
 
 
-def test_a_click_on_a_bubble_puts_it_away_until_the_next_step(bench, tour):  # noqa: F811
+def test_a_click_on_a_bubble_puts_it_away_until_the_next_step(bench, tour):
     bench.qtbot.mouseClick(tour.bubble, LEFT, pos=QPoint(20, 20))
     assert not tour.bubble.isVisible()
     bench.open()
@@ -105,7 +107,7 @@ def test_a_click_on_a_bubble_puts_it_away_until_the_next_step(bench, tour):  # n
     assert shows(tour, 2)
 
 
-def test_it_takes_no_focus_and_stays_inside_the_window(bench, tour):  # noqa: F811
+def test_it_takes_no_focus_and_stays_inside_the_window(bench, tour):
     bench.open()
     bench.view(0).setFocus()
     for _ in range(4):
@@ -115,7 +117,7 @@ def test_it_takes_no_focus_and_stays_inside_the_window(bench, tour):  # noqa: F8
         assert bench.window.focusWidget() is focus
 
 
-def test_it_does_not_come_to_who_has_worked_here_before(bench):  # noqa: F811
+def test_it_does_not_come_to_who_has_worked_here_before(bench):
     bench.session.settings.recent_files = ["/scans/a.nii"]
     bench.window.tour.start_once()
     assert bench.window.tour.step == -1

@@ -35,7 +35,9 @@ from app.ui.settings_dialog import SettingsDialog
 from app.ui.shortcut_dialog import ShortcutDialog
 from resources.translations.extract import template, texts
 from tests.conftest import REPOSITORY
-from tests.ui.test_main_window import Bench, bench, no_dialogs  # noqa: F401
+from tests.ui.bench import Bench
+
+pytestmark = pytest.mark.usefixtures("no_dialogs")
 
 SOURCES = sorted((REPOSITORY / "app" / "ui").rglob("*.py"))
 # Methods and classes whose plain texts are read by people.
@@ -134,7 +136,7 @@ def marked(qtbot, qapp, bright_model):
     """Return a window of a language that puts everything in brackets."""
     marks = Marks()
     qapp.installTranslator(marks)
-    bench = Bench(qtbot, qapp)  # noqa: F811
+    bench = Bench(qtbot, qapp)
     bench.open()
     table = bench.window.actions_table
     for name in ("palette", "shortcuts", "settings"):
@@ -241,7 +243,7 @@ def _is_part_of_another(widget: QWidget) -> bool:
     return False
 
 
-def test_every_control_has_a_name(bench):  # noqa: F811
+def test_every_control_has_a_name(bench):
     bench.open()
     for name in ("palette", "shortcuts", "settings"):
         bench.window.actions_table.run(name)
@@ -262,7 +264,7 @@ def test_every_control_has_a_name(bench):  # noqa: F811
     assert not nameless
 
 
-def test_every_action_has_a_text(bench):  # noqa: F811
+def test_every_action_has_a_text(bench):
     for action in bench.window.findChildren(QAction):
         if not action.isSeparator() and action in bench.window.actions():
             assert action.text()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -25,6 +24,7 @@ from models.training.pack import load_cases, pack
 from models.training.recipe import read_recipe
 from models.training.train import train
 from resources import resource_path
+from tests.models.training.scans import ball, noisy, write_scan
 
 RECIPES = [
     path.stem
@@ -38,25 +38,19 @@ STILL = np.zeros((3, 4, 4, 4))
 def data(tmp_path_factory):
     """Eight scans with two balls: the label's value follows the patient's side, not the array's."""
     root = tmp_path_factory.mktemp("data")
-    folder = root / "msd_hippocampus" / "train"
-    folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     for n in range(8):
-        grid = np.indices((32, 30, 28)).transpose(1, 2, 3, 0)
         labels = np.zeros((32, 30, 28), np.uint8)
         for value, x in ((1, 9), (2, 22)):
             centre = (x, 15 + rng.uniform(-2, 2), 14 + rng.uniform(-2, 2))
-            labels[((grid - centre) ** 2).sum(-1) < 25] = value
-        image = np.where(labels > 0, 700, 300) + rng.normal(0, 30, labels.shape)
-        name = f"hippocampus_{n:03d}"
+            labels[ball(labels.shape, centre, 5)] = value
+        image = noisy(labels, rng)
         # The first axis grows to the right in half of the files, to the left in the others.
         x = 1.0 if n % 2 else -1.0
-        affine = np.diag([x, 1.0, 1.5, 1.0])
         if n % 2 == 0:
             labels = labels[::-1]
             image = image[::-1]
-        nib.save(nib.Nifti1Image(image.astype(np.int16), affine), folder / f"{name}_img.nii.gz")
-        nib.save(nib.Nifti1Image(labels, affine), folder / f"{name}_seg.nii.gz")
+        write_scan(root, f"{n:03d}", image, labels, (x, 1.0, 1.5))
     return root
 
 

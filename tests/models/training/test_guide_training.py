@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -19,6 +18,7 @@ from models.training.manifest import read_entries
 from models.training.pack import load_cases, pack
 from models.training.train import train
 from models.weights import installed_model, list_models, load_prompt_unet, verify_model
+from tests.models.training.scans import ball, noisy, write_scan
 
 
 class BoxItself(nn.Module):
@@ -32,16 +32,10 @@ class BoxItself(nn.Module):
 def data(tmp_path_factory):
     """Three scans with a ball of 8 voxels' radius, off the middle."""
     root = tmp_path_factory.mktemp("data")
-    folder = root / "msd_hippocampus" / "train"
-    folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     for n in range(3):
-        grid = np.indices((36, 36, 36)).transpose(1, 2, 3, 0)
-        labels = (((grid - (14, 18, 20)) ** 2).sum(-1) < 64).astype(np.uint8)
-        image = (np.where(labels > 0, 700, 300) + rng.normal(0, 30, labels.shape)).astype(np.int16)
-        for kind, voxels in (("img", image), ("seg", labels)):
-            path = folder / f"hippocampus_{n:03d}_{kind}.nii.gz"
-            nib.save(nib.Nifti1Image(voxels, np.eye(4)), path)
+        labels = ball((36, 36, 36), (14, 18, 20), 8)
+        write_scan(root, f"{n:03d}", noisy(labels, rng), labels)
     return root
 
 

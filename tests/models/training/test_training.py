@@ -6,7 +6,6 @@ import csv
 import json
 import shutil
 
-import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -24,6 +23,7 @@ from models.training.sampling import Example, Sampler, mask_bounds, one_piece, r
 from models.training.train import train
 from models.training.tuning import TuneSet
 from resources import resource_path
+from tests.models.training.scans import ball, noisy, write_scan
 
 
 @pytest.fixture(scope="module")
@@ -32,17 +32,10 @@ def data(tmp_path_factory):
     root = tmp_path_factory.mktemp("data")
     rng = np.random.default_rng(0)
     for part, count in (("train", 8), ("dev", 2)):
-        folder = root / "msd_hippocampus" / part
-        folder.mkdir(parents=True)
         for n in range(count):
-            grid = np.indices((24, 28, 26)).transpose(1, 2, 3, 0)
-            centre = rng.uniform(10, 15, 3)
-            ball = ((grid - centre) ** 2).sum(-1) < rng.uniform(5, 8) ** 2
-            image = np.where(ball, 700, 300) + rng.normal(0, 30, ball.shape)
-            affine = np.diag([1.0, 1.0, 1.5, 1.0])
-            name = f"hippocampus_{part}_{n:03d}"
-            nib.save(nib.Nifti1Image(image.astype(np.int16), affine), folder / f"{name}_img.nii.gz")
-            nib.save(nib.Nifti1Image(ball.astype(np.uint8), affine), folder / f"{name}_seg.nii.gz")
+            labels = ball((24, 28, 26), rng.uniform(10, 15, 3), rng.uniform(5, 8))
+            image = noisy(labels, rng)
+            write_scan(root, f"{part}_{n:03d}", image, labels, (1.0, 1.0, 1.5), part)
     return root
 
 
