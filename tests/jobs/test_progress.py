@@ -7,6 +7,7 @@ import time
 from types import SimpleNamespace
 
 from app import jobs
+from app.core.errors import Cancelled
 from tests.jobs.conftest import PATIENCE_S, Gate, Heard, settle
 
 
@@ -32,19 +33,23 @@ def test_progress_is_thinned_and_never_falls(qtbot, runner, monkeypatch):
 
 
 def test_reporting_is_a_cancel_checkpoint(qtbot, runner):
-    heard, is_running, went_on = Heard(), threading.Event(), []
+    heard, is_running, ended_by = Heard(), threading.Event(), []
 
     def work(ctx):
         is_running.set()
-        while True:
-            ctx.report(0.1)
+        try:
+            while True:
+                ctx.report(0.1)
+        except BaseException as error:
+            ended_by.append(type(error))
+            raise
 
     handle = heard.submit(runner, work)
     assert is_running.wait(PATIENCE_S)
     handle.cancel()
     settle(qtbot, runner)
     assert not heard.done
-    assert not went_on
+    assert ended_by == [Cancelled]
 
 
 def test_no_progress_after_cancel(qtbot, runner):
