@@ -73,10 +73,11 @@ def paint_annotations(painter: QPainter, scene: Scene, shapes: tuple[Shape, ...]
             if (shape.axis, shape.index) == (scene.axis, scene.index):
                 paint_shape(painter, shape, scene.pixels, colour)
         frame = scene.pixels.frame
-        paint_letters(painter, scene.area, frame.edges)
         low, high = scene.session.view_state.window
         window = f"W {_plain(high - low)}   L {_plain((low + high) / 2)}"
-        paint_corners(painter, scene.area, frame.place_text(scene.index), window)
+        texts = frame.place_text(scene.index), window
+        paint_letters(painter, scene.area, frame.edges, texts)
+        paint_corners(painter, scene.area, *texts)
         paint_scale(painter, scene.area, scene.pixels.px_per_mm)
         _paint_slab(painter, scene)
         _paint_score(painter, scene)

@@ -100,12 +100,21 @@ def paint_crosshair(
         painter.drawLine(QPointF(max(area.left(), x + gap), y), QPointF(area.right(), y))
 
 
-def paint_letters(painter: QPainter, area: QRectF, edges: Edges) -> None:
-    """Draw the patient directions at the middle of each edge."""
+def paint_letters(
+    painter: QPainter, area: QRectF, edges: Edges, corner_texts: tuple[str, ...]
+) -> None:
+    """Draw the patient directions at the middle of each edge, beside the corners' texts.
+
+    Where a view is too narrow for both, the letters above and below give way towards the middle.
+    """
+    painter.setFont(_font(painter, 12))
+    widest = max(painter.fontMetrics().horizontalAdvance(text) for text in corner_texts)
+    is_narrow = MARGIN_PX + widest > area.width() / 2 - LETTER_PX / 2
+    height = painter.fontMetrics().height() if is_narrow else 0
     font = _font(painter, 14)
     font.setWeight(QFont.Weight.DemiBold)
     painter.setFont(font)
-    inner = area.adjusted(MARGIN_PX, 4, -MARGIN_PX, -4)
+    inner = area.adjusted(MARGIN_PX, 4 + height, -MARGIN_PX, -4 - height)
     center = Qt.AlignmentFlag.AlignHCenter, Qt.AlignmentFlag.AlignVCenter
     for letter, flags in (
         (edges.left, Qt.AlignmentFlag.AlignLeft | center[1]),
