@@ -57,6 +57,8 @@ class Recipe:
 def read_recipe(path: Path) -> Recipe | AutomaticRecipe | GuideRecipe:
     """Return the recipe of a TOML file; its ``task`` says of which kind it is.
 
+    Its ``base`` names a recipe in the same folder that it differs from in the entries that it has.
+
     Raises
     ------
     ReadError
@@ -64,12 +66,15 @@ def read_recipe(path: Path) -> Recipe | AutomaticRecipe | GuideRecipe:
     UsageError
         It has an entry that no recipe has, or one of the wrong kind.
     """
-    try:
-        stored = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ReadError(f"The recipe “{path.name}” cannot be read.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ReadError(f"The recipe “{path.name}” is no TOML file: {error}.") from error
+    stored = _stored(path)
+    if "base" in stored:
+        name = str(stored.pop("base"))
+        base = _stored(path.with_name(name)) if Path(name).name == name else {"base": name}
+        if "base" in base:
+            raise UsageError(
+                f"The base of a recipe is a recipe in its folder that has none, not “{name}”."
+            )
+        stored = _overlaid(base, stored)
     task = stored.pop("task", "prompt")
     if task == "prompt":
         return _prompt_recipe(stored)
@@ -78,6 +83,25 @@ def read_recipe(path: Path) -> Recipe | AutomaticRecipe | GuideRecipe:
     if task == "guide":
         return guide_recipe(stored)
     raise UsageError(f"There is no training task “{task}”; known are: automatic, guide, prompt.")
+
+
+def _stored(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReadError(f"The recipe “{path.name}” cannot be read.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ReadError(f"The recipe “{path.name}” is no TOML file: {error}.") from error
+
+
+def _overlaid(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with the entries of ``changes``, table by table."""
+    both = {
+        name: _overlaid(base[name], value)
+        for name, value in changes.items()
+        if isinstance(value, dict) and isinstance(base.get(name), dict)
+    }
+    return {**base, **changes, **both}
 
 
 def _prompt_recipe(stored: dict[str, Any]) -> Recipe:

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
-from app.core.errors import UsageError, WeightsError
+from app.core.errors import ReadError, UsageError, WeightsError
 from models.automatic.peers import load_checkpoint
 from models.automatic.spec import AutomaticSpec
 from models.runtime import Device
@@ -131,6 +131,26 @@ def test_a_recipe_with_an_unknown_entry_is_refused(tmp_path):
     path.write_text(recipe_text("vnet").replace("batch = 2", "bach = 2"))
     with pytest.raises(UsageError, match="bach"):
         read_recipe(path)
+
+
+def test_a_recipe_differs_from_its_base_in_what_it_says(tmp_path):
+    (tmp_path / "base.toml").write_text(recipe_text("transunet"))
+    path = tmp_path / "r.toml"
+    path.write_text(
+        'base = "base.toml"\nseed = 9\n[model]\ntile_zyx = [1, 64, 64]\n'
+        "[model.arguments]\nimage_size = 64\n"
+    )
+    base, recipe = read_recipe(tmp_path / "base.toml"), read_recipe(path)
+    arguments = {**base.model.arguments, "image_size": 64}
+    model = replace(base.model, tile_zyx=(1, 64, 64), arguments=arguments)
+    assert recipe == replace(base, seed=9, model=model)
+
+
+@pytest.mark.parametrize("name", ["r.toml", "../base.toml", "other.toml"])
+def test_a_base_that_is_none_is_refused(tmp_path, name):
+    (tmp_path / "r.toml").write_text(f'base = "{name}"\n')
+    with pytest.raises(UsageError if name != "other.toml" else ReadError, match="recipe"):
+        read_recipe(tmp_path / "r.toml")
 
 
 def test_scans_lie_in_patient_axes_whatever_the_file_order(cases, tmp_path):
