@@ -172,10 +172,7 @@ class ModelChoice:
 
 
 def about(model: InstalledModel) -> str:
-    """Return what there is to know about a model, as Markdown: facts, then its card if it has one.
-
-    The card lies beside the weights.
-    """
+    """Return what there is to know about a model, as Markdown: facts, then its card, if any."""
     facts = {
         "Id": model.id,
         "Used for": "prompts" if model.kind is ModelKind.PROMPTABLE else "whole scans",
@@ -188,7 +185,7 @@ def about(model: InstalledModel) -> str:
         "File": f"`{model.path}`",
     }
     lines = [f"- {name}: {value}" for name, value in facts.items() if value]
-    card = model.path.with_suffix(".md")
-    text = card.read_text(encoding="utf-8") if card.exists() else f"# {model.title}"
+    has_card = model.card.exists()
+    text = model.card.read_text(encoding="utf-8") if has_card else f"# {model.title}"
     heading, _, rest = text.partition("\n")
     return "\n".join([heading, "", *lines, "", rest])

@@ -327,6 +327,12 @@ class InstalledModel:
     labels: tuple[str, ...] = ()
     details: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def card(self) -> Path:
+        """Where its model card lies, if it has one: beside the weights."""
+        named = self.details.get("card")
+        return self.path.with_suffix(".md") if named is None else self.path.with_name(str(named))
+
 
 @dataclass(frozen=True)
 class ModelFormat:

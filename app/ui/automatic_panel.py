@@ -85,7 +85,7 @@ class AutomaticPanel(QScrollArea):
         """Show what the model was trained on and how good it is."""
         choice = self._choice()
         if choice is not None:
-            path = choice.model.path.with_suffix(".md")
+            path = choice.model.card
             text = path.read_text(encoding="utf-8") if path.exists() else self._about(choice)
             dialogs.show_text(self, choice.title, text)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from app.core.errors import UsageError
 from models.automatic.spec import automatic_members
-from models.training.manifest import put_entry, read_entries, write_entries
+from models.training.manifest import read_entries, write_entries
 from models.weights import installed_model
 
 
@@ -49,13 +49,21 @@ def join(
         for name in others
         for part in (known[name], *known[name].get("also", []))
     ]
-    joined = {**known[first], "also": [*known[first].get("also", []), *also]}
+    joined = {
+        **known[first],
+        "bytes": sum(known[name]["bytes"] for name in (first, *others)),
+        "also": [*known[first].get("also", []), *also],
+    }
     if model_id:
-        joined |= {"id": model_id, "title": title or model_id}
+        joined |= {"id": model_id, "title": title or model_id, "card": f"{model_id}.md"}
     automatic_members(installed_model(joined, folder))  # raises where the structures differ
-    if not model_id:
-        write_entries(manifest, [e for e in known.values() if e["id"] not in others])
-    put_entry(manifest, joined)
+    entries = list(known.values())
+    if model_id:
+        # Before its parts: the better choice comes first.
+        entries.insert(entries.index(known[first]), joined)
+    else:
+        entries = [joined if e["id"] == first else e for e in entries if e["id"] not in others]
+    write_entries(manifest, entries)
 
 
 def main() -> None:

@@ -48,9 +48,11 @@ def test_a_model_takes_another_one_in(folder):
 def test_a_new_model_is_made_of_two_that_stay(folder):
     before = read_entries(folder / "manifest.json")
     join(folder, "b", ["a"], model_id="both", title="Both")
-    assert ids(folder) == ["a", "b", "c", "both"]
-    *same, both = read_entries(folder / "manifest.json")
-    assert same == before
+    assert ids(folder) == ["a", "both", "b", "c"]
+    a, both, *rest = read_entries(folder / "manifest.json")
+    assert [a, *rest] == before
+    assert both["bytes"] == sum(e["bytes"] for e in before[:2])
+    assert installed_model(both, folder).card == folder / "both.md"
     assert (both["title"], both["file"]) == ("Both", "b.safetensors")
     assert [other["file"] for other in both["also"]] == ["a.safetensors"]
     # A joined model brings all of its networks along.
