@@ -137,12 +137,14 @@ class FollowingModel:
         self.spec = ModelSpec("f", "Following", ModelKind.PROMPTABLE, frozenset(PromptKind))
         self.truth = truth
         self.asked: list[tuple[int, ...]] = []
+        self.boxes: list[dict[int, object]] = []
 
     def prepare(self, views, cache, ctx):
         """Nothing to prepare."""
 
     def guide(self, view, keys, start, stop):
         self.asked.append(tuple(sorted(keys)))
+        self.boxes.append({index: key.box_rc for index, key in keys.items()})
         return {i: self.truth[i].astype(np.float32) for i in range(start, stop)}
 
     def predict(self, view, prompts, cache):
@@ -218,6 +220,26 @@ def test_a_corrected_slice_tells_the_guide_more(followed):
     assert model.asked == [(6,), (4, 6)]
     assert block[4].sum() == 100
     assert block[4, 10:20, 10:20].all()
+
+
+def test_the_guide_is_told_the_box_of_a_slice_until_it_is_corrected(followed):
+    model, volume, segmenter = followed
+    box = BoxPrompt(slice_region(0, 6, (11, 11, 30, 30)), 0, through=(2, 11))
+    run(segmenter, volume, (box,))
+    run(segmenter, volume, (box, PointPrompt((6.0, 15.0, 15.0))))
+    assert model.boxes == [{6: (11, 11, 30, 30)}, {6: None}]
+
+
+def test_a_box_lies_on_the_grid_where_its_mask_does():
+    mask = np.zeros((70, 90), bool)
+    mask[20:45, 33:61] = True
+    grid = GuideGrid.around({4: key(mask)}, 0, 9, (2.0, 1.3, 0.8))
+    filled, sampled = grid.sample_box((20, 33, 45, 61)), grid.sample_mask(mask)
+    assert np.abs(filled - sampled).max() < 0.5
+    assert filled.sum() == pytest.approx(sampled.sum(), rel=0.02)
+    # Where the mask failed, the box tells where to look.
+    by_box = GuideGrid.around({4: key(mask & False, (20, 33, 45, 61))}, 0, 9, (2.0, 1.3, 0.8))
+    assert by_box == grid
 
 
 @pytest.mark.skipif(
