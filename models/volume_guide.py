@@ -2,8 +2,9 @@
 
 Carried from slice to slice, errors add up, since each slice knows only the one before. Here a
 V-Net sees the whole range at once, at low resolution: the image, the masks of the key slices with
-the boxes that they answer, and how likely each intensity is inside them. What it finds is no result yet; it guides the network of
-slices, which draws the outline at full resolution. Neither torch nor OpenVINO is imported here.
+the boxes that they answer, and how likely each intensity is inside them. What it finds is no result
+yet; it guides the network of slices, which draws the outline at full resolution. Neither torch nor
+OpenVINO is imported here.
 """
 
 from __future__ import annotations
