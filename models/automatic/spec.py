@@ -212,7 +212,8 @@ def automatic_members(model: InstalledModel) -> list[InstalledModel]:
     """
     listed = model.details.get("also", [])
     try:
-        assert isinstance(listed, list)
+        if not isinstance(listed, list):
+            raise TypeError(type(listed))
         found = [
             replace(
                 model,
@@ -223,7 +224,7 @@ def automatic_members(model: InstalledModel) -> list[InstalledModel]:
             )
             for number, entry in enumerate(listed, start=2)
         ]
-    except (KeyError, TypeError, AssertionError) as error:
+    except (KeyError, TypeError) as error:
         raise WeightsError(
             f"The description of “{model.title}” is damaged; install or import it again."
         ) from error
