@@ -175,7 +175,7 @@ def test_checkpoints_of_ours_and_of_monai_are_told_apart(tmp_path):
         assert segmenter.spec == spec
         with torch.inference_mode():
             expected = module(torch.from_numpy(tiles)).numpy()
-        (found,) = segmenter._network(tiles)
+        (found,) = segmenter.members[0].network(tiles)
         assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.999
     assert names == ["ours (hn)", "MONAI BasicUNet (hn)"]
     # MONAI's V-Net has one size, too large to be run here: names and shapes must do.

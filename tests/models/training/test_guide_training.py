@@ -45,8 +45,11 @@ def test_the_box_lies_round_the_target_as_carelessly_as_is_said():
     keys, rng = KeyMasks(BoxItself().eval(), 128), np.random.default_rng(1)
     off = []
     for _ in range(60):
-        box = box_around(keys.answer(np.zeros((64, 64), np.float32), target, rng) > 0, margin=0)
+        key = keys.answer(np.zeros((64, 64), np.float32), target, rng)
+        box = box_around(key.mask, margin=0)
         assert box is not None
+        # The network repeats the box: what is told of the box is where it was.
+        assert np.abs(np.subtract(box, key.box_rc)).max() <= 1
         off.append(np.abs(np.subtract(box, (20, 12, 44, 40))) / (24, 28, 24, 28))
     # Masks end at whole pixels.
     assert np.max(off) <= max(JITTERS) + 0.5 / 24
@@ -59,10 +62,11 @@ def test_the_network_that_ships_answers_with_the_object():
     target = ((rows - 36) ** 2 / 14**2 + (columns - 28) ** 2 / 9**2 < 1).astype(np.float32)
     plane = (0.3 + 0.4 * target).astype(np.float32)
     keys = KeyMasks(load_prompt_unet(list_models()["embedded"]), 128)
-    mask = keys.answer(plane, target, np.random.default_rng(0))
-    assert 2 * (mask * target).sum() / (mask.sum() + target.sum()) > 0.9
+    key = keys.answer(plane, target, np.random.default_rng(0))
+    assert 2 * (key.mask * target).sum() / (key.mask.sum() + target.sum()) > 0.9
     again = keys.answer(plane, target, np.random.default_rng(0))
-    np.testing.assert_array_equal(mask, again)
+    np.testing.assert_array_equal(key.probability, again.probability)
+    assert key.box_rc == again.box_rc
 
 
 def test_key_masks_are_answers_of_the_network(data, tmp_path):
