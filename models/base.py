@@ -165,16 +165,6 @@ class KeySlice:
         """(H, W) bool."""
         return self.probability > 0.5
 
-    @property
-    def bounds(self) -> BoxRC | None:
-        """The box, else the mask's own; None if both are missing."""
-        if self.box_rc is not None:
-            return self.box_rc
-        rows, columns = (np.flatnonzero(self.mask.any(axis=axis)) for axis in (1, 0))
-        if rows.size == 0:
-            return None
-        return float(rows[0]), float(columns[0]), rows[-1] + 1.0, columns[-1] + 1.0
-
 
 @dataclass(frozen=True, eq=False)
 class SliceMask:

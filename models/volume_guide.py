@@ -16,7 +16,8 @@ import numpy as np
 from scipy import ndimage
 
 from models.base import BoxRC, KeySlice
-from models.preprocess import apply_window
+from models.preprocess import apply_window, filled_box
+from models.prompted_object import box_around
 from models.runtime import Network
 
 # Planes, rows and columns of the network's grid.
@@ -53,9 +54,10 @@ class GuideGrid:
         spacing: tuple[float, float, float],
     ) -> GuideGrid:
         """Return the grid for key slices, not all empty, and a half-open range of slices."""
-        bounds = [key.bounds for key in keys.values() if key.bounds is not None]
-        low = np.min([b[:2] for b in bounds], axis=0)
-        high = np.max([b[2:] for b in bounds], axis=0)
+        found = [key.box_rc or box_around(key.mask, margin=0.0) for key in keys.values()]
+        boxes = [box for box in found if box is not None]
+        low = np.min([box[:2] for box in boxes], axis=0)
+        high = np.max([box[2:] for box in boxes], axis=0)
         in_plane = np.array(spacing[1:])
         length = (stop - start) * spacing[0]
         side = max(
@@ -102,7 +104,7 @@ class GuideGrid:
             (value - 0.5 - self.origin[axis]) / self.step[axis] + 0.5
             for value, axis in zip(box_rc, (1, 2, 1, 2), strict=True)
         ]
-        return filled_box((corners[0], corners[1], corners[2], corners[3]), GRID[1:])
+        return filled_box(tuple(corners), GRID[1])
 
     def planes_of(self, index: int) -> np.ndarray:
         """Return (planes,) bool: which planes show slice ``index``; at least the nearest."""
@@ -122,16 +124,6 @@ class GuideGrid:
             for a, n in enumerate(shape, start=1)
         ]
         return _contracted(values, matrices)
-
-
-def filled_box(box_rc: BoxRC, shape: tuple[int, ...]) -> np.ndarray:
-    """Return (H, W) float32: the share of each pixel that a box (r0, c0, r1, c1) covers."""
-    r0, c0, r1, c1 = box_rc
-    covered = []
-    for low, high, n in ((r0, r1, shape[0]), (c0, c1, shape[1])):
-        edges = np.clip(np.arange(n + 1), low, high)
-        covered.append(np.diff(edges))
-    return np.outer(*covered).astype(np.float32)
 
 
 def guide_channels(

@@ -16,6 +16,7 @@ from torch.nn import functional
 from torch.utils.data import IterableDataset, get_worker_info
 
 from models.base import KeySlice
+from models.preprocess import filled_box
 from models.training.appearance import augment, paint_labels
 from models.training.deformation import deformed, random_bend, random_matrix
 from models.training.guide_keys import KeyMasks
@@ -24,7 +25,6 @@ from models.training.prompts import corrupted, drifted
 from models.volume_guide import (
     GRID,
     PLANES_IN_RANGE,
-    filled_box,
     guide_channels,
 )
 
@@ -227,7 +227,7 @@ class GuideSampler:
                 continue
             key = self._key(image[at], mask)
             keys[shown] = key.probability
-            boxes[shown] = 0.0 if key.box_rc is None else filled_box(key.box_rc, mask.shape)
+            boxes[shown] = 0.0 if key.box_rc is None else filled_box(key.box_rc, GRID[1])
             is_key |= shown
         if not is_key.any() or not keys.any():
             return None
