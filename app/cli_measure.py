@@ -40,7 +40,13 @@ def evaluate(
     ],
     model: ModelOption = None,
     prompt: Annotated[str, typer.Option(help="box, box+clicks, box3d or auto.")] = "box",
-    split: Annotated[str, typer.Option(help="Which part of the data.")] = "dev",
+    split: Annotated[
+        str,
+        typer.Option(
+            help="Which part of the data: dev, train, test; or aside, those patients of the "
+            "training part that settings are chosen on and nothing is learnt from."
+        ),
+    ] = "dev",
     jitter: Annotated[float, typer.Option(help="Sloppiness of boxes, share of a side.")] = 0.05,
     plane: Annotated[str, typer.Option(help="native, axial, coronal or sagittal.")] = "native",
     seed: Annotated[int, typer.Option(help="Fixes boxes and slices.")] = 0,

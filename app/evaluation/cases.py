@@ -14,9 +14,12 @@ from app.core.geometry import Geometry, Region
 from app.core.tasks import JobContext
 from app.core.volume import Volume
 from app.io.reader import read_labels, read_volume
+from models.training.aside import patient_in, patients_aside
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 SPLITS = ("train", "dev", "test")
+# Patients of the training part on which settings are chosen, and which none is learnt from.
+ASIDE = "aside"
 PARTIAL_FILE = "organs_contoured.json"
 
 
@@ -136,6 +139,7 @@ def find_data_sets(folder: Path, split: str) -> tuple[DataSet, ...]:
         Holds pairs, or a subfolder ``split`` with pairs, or several such folders.
     split : str
         Which subfolder is used where there are any. A data set without subfolders is used whole.
+        "aside" are the cases in ``train`` of the patients that every training sets aside.
 
     Raises
     ------
@@ -188,16 +192,21 @@ def single_slice(volume: Volume, axis: int, index: int) -> Volume:
 
 
 def _data_set(folder: Path, split: str) -> DataSet | None:
-    part = folder / split
+    part = folder / ("train" if split == ASIDE else split)
     if part.is_dir():
         pairs = list(_pairs(part))
-    elif any((folder / name).is_dir() for name in SPLITS):
+    elif any((folder / name).is_dir() for name in SPLITS) or (
+        split == ASIDE and folder.name in ("dev", "test")
+    ):
         return None
     else:
         pairs = list(_pairs(folder))
     if not pairs:
         return None
     root = folder.parent if folder.name in SPLITS else folder
+    if split == ASIDE:
+        aside = patients_aside(root.name, [name for name, _, _ in pairs])
+        pairs = [pair for pair in pairs if patient_in(root.name, pair[0]) in aside]
     labelled = _labelled(root)
     cases = tuple(
         Case(name, image, truth, labelled.get(name) if labelled else None)

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.core.errors import UsageError, WeightsError
 from models.automatic.spec import AutomaticSpec
+from models.training.aside import SHARE
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class AutomaticRecipe:
         How often intensities are matched to the histogram of another training scan.
     phase_share : float
         How often contrast medium is taken out of the structures, see `with_phase`.
+    narrow_share : float
+        How often a narrower field of view is made up, see `with_narrow_view`.
     tuning_share : float
         Share of the training patients that is set aside to watch the run.
     seed : int
@@ -61,7 +64,8 @@ class AutomaticRecipe:
     is_turned_over: bool = False
     match_share: float = 0.2
     phase_share: float = 0.0
-    tuning_share: float = 0.08
+    narrow_share: float = 0.0
+    tuning_share: float = SHARE
     seed: int = 0
 
 

@@ -34,8 +34,9 @@ def new_network(spec: AutomaticSpec) -> nn.Module:
     return TransUNet(**spec.arguments)
 
 
-def partial_loss(logits: Tensor, target: Tensor, known: Tensor) -> tuple[Tensor, float]:
-    """Return half cross-entropy plus half soft Dice, and the mean Dice of the known structures.
+def partial_loss(logits: Tensor, target: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """Return half cross-entropy plus half soft Dice, and the mean Dice of the known structures
+    (1 where there is none).
 
     Dice has squared denominators (Milletari et al., 3DV 2016, section 3); the halves are those of
     TransUNet (Chen et al., 2021, section 4.2). Dice is that of the whole batch, and of the
@@ -67,18 +68,14 @@ def partial_loss(logits: Tensor, target: Tensor, known: Tensor) -> tuple[Tensor,
     whole = (0, *space)
     overlap, size = (share * hot).sum(whole), hot.sum(whole)
     soft = (2 * overlap + 1) / ((share**2).sum(whole) + size + 1)
-    counted = size > 0
     # The background is nearly everything: its Dice teaches nothing.
-    counted[0] = False
-    loss = 0.5 * entropy
-    if counted.any():
-        loss = loss + 0.5 * (1 - soft)[counted].mean()
+    counted = (size > 0)[1:].float()
+    loss = 0.5 * entropy + 0.5 * ((1 - soft[1:]) * counted).sum() / counted.sum().clamp(min=1)
     with torch.no_grad():
-        found = logits.argmax(1)
-        scores = class_dice(found, wanted, logits.shape[1])
-    present = known & ~torch.isnan(scores)
-    present[:, 0] = False
-    return loss, float(scores[present].mean()) if present.any() else 1.0
+        scores = class_dice(logits.argmax(1), wanted, logits.shape[1])[:, 1:]
+        present = known[:, 1:] & ~torch.isnan(scores)
+        mean = torch.where(present, scores, 0.0).sum() / present.sum()
+    return loss, torch.nan_to_num(mean, nan=1.0)
 
 
 def class_dice(found: Tensor, wanted: Tensor, n_classes: int) -> Tensor:
@@ -127,6 +124,7 @@ class AutomaticTraining(TrainingRun):
             report=report,
         )
         self._recipe = recipe
+        self._loss = self.compiled(partial_loss)
         learnt, aside = split_cases(cases, recipe)
         self._scans = [prepared(case, recipe.model) for case in learnt]
         self._aside = [prepared(case, recipe.model) for case in aside]
@@ -142,8 +140,8 @@ class AutomaticTraining(TrainingRun):
         images, labels, known = (part.to(self.device, non_blocking=True) for part in batch)
         with self.autocast():
             logits = self.network(_channels_last(images))
-        loss, dice = partial_loss(logits, labels, known)
-        return loss, dice, len(images)
+        loss, dice = self._loss(logits, labels, known)
+        return loss, float(dice), len(images)
 
     def tune(self) -> tuple[float, str]:
         spec = self._recipe.model

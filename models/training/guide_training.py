@@ -74,6 +74,7 @@ class GuideTraining(TrainingRun):
             report=report,
         )
         self._recipe = recipe
+        self._loss = self.compiled(guide_loss)
         self._keys = keys
         held = tune_patients(cases)
         own = [c for c in cases if not c.is_dev]
@@ -94,7 +95,7 @@ class GuideTraining(TrainingRun):
         planes, target = (part.to(self.device, non_blocking=True) for part in batch)
         with self.autocast():
             logits = self.network(planes.to(memory_format=torch.channels_last_3d))
-        loss, dice = guide_loss(logits, target)
+        loss, dice = self._loss(logits, target)
         return loss, float(dice.mean()), len(target)
 
     def tune(self) -> tuple[float, str]:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from models.training.aside import patient_in, patients_aside
+
 # Data sets whose third axis counts separate pictures: neighbours there are not neighbours.
 STACKS = (
     "btcv2d_imis",
@@ -107,23 +109,16 @@ def load_packs(folder: Path) -> list[PackedCase]:
 
 def patient_of(case: PackedCase) -> str:
     """Return what identifies a patient within a data set."""
-    n = {"sts_sarcoma": 2, "hvsmr_heart2d": 1, "spider_spine2d": 1}.get(case.dataset)
-    return "_".join(case.name.split("_")[:n]) if n else case.name
+    return patient_in(case.dataset, case.name)
 
 
-def tune_patients(cases: list[PackedCase], share: float = 0.08) -> set[tuple[str, str]]:
+def tune_patients(cases: list[PackedCase]) -> set[tuple[str, str]]:
     """Return (data set, patient) pairs of the training part on which settings are chosen."""
     by_set: dict[str, list[str]] = defaultdict(list)
     for case in cases:
         if not case.is_dev and case.labels.any() and case.dataset != LABEL_MAPS:
-            by_set[case.dataset].append(patient_of(case))
-    chosen = set()
-    for name, patients in by_set.items():
-        unique = sorted(set(patients))
-        rng = np.random.default_rng(7)
-        n = max(1, round(share * len(unique)))
-        chosen |= {(name, p) for p in rng.permutation(unique)[:n]}
-    return chosen
+            by_set[case.dataset].append(case.name)
+    return {(name, p) for name, own in by_set.items() for p in patients_aside(name, own)}
 
 
 def take_slice(array: np.ndarray, axis: int, index: int) -> np.ndarray:

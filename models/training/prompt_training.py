@@ -74,7 +74,7 @@ def turned(example: Example, rng: np.random.Generator) -> Example:
     return Example(planes, target)
 
 
-def prompt_loss(logits: Tensor, quality: Tensor, target: Tensor) -> tuple[Tensor, float]:
+def prompt_loss(logits: Tensor, quality: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Return the loss and the mean Dice of the thresholded masks.
 
     Soft Dice with squared denominators plus cross-entropy, as MedSAM is trained with; the
@@ -97,7 +97,7 @@ def prompt_loss(logits: Tensor, quality: Tensor, target: Tensor) -> tuple[Tensor
         size = mask.sum((1, 2)) + target.sum((1, 2))
         dice = (2 * (mask * target).sum((1, 2)) + 1) / (size + 1)
     quality_loss = functional.binary_cross_entropy_with_logits(quality.float(), dice)
-    return entropy + (1 - soft_dice).mean() + 0.1 * quality_loss, float(dice.mean())
+    return entropy + (1 - soft_dice).mean() + 0.1 * quality_loss, dice.mean()
 
 
 class PromptTraining(TrainingRun):
@@ -133,6 +133,7 @@ class PromptTraining(TrainingRun):
             report=report,
         )
         self._recipe = recipe
+        self._loss = self.compiled(prompt_loss)
         self._cases = cases
         self._superpixels = superpixels
         self._rng = np.random.default_rng(recipe.seed)
@@ -157,8 +158,8 @@ class PromptTraining(TrainingRun):
         planes, target = self._on_device(planes), target.to(self.device, non_blocking=True)
         with self.autocast():
             logits, quality = self.network(planes)
-        loss, dice = prompt_loss(logits, quality, target)
-        return loss, dice, len(target)
+        loss, dice = self._loss(logits, quality, target)
+        return loss, float(dice), len(target)
 
     def tune(self) -> tuple[float, str]:
         size = self._recipe.sizes[self._stage]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -30,8 +30,20 @@ CHECKPOINT_EVERY_S = 120
 LOG_EVERY_S = 30
 TUNE_EVERY_S = 480
 WARM_UP_STEPS = 100
+# Compiling takes up to a minute or two, more than a short run would win.
+COMPILE_FROM_S = 600
 
 Report = Callable[[str], None]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def can_compile(device: str) -> bool:
+    """Return whether `torch.compile` works here: it needs a compiler that many machines lack."""
+    try:
+        torch.compile(torch.neg)(torch.ones(2, device=device))
+    except RuntimeError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,8 @@ class Progress:
 class TrainingRun(ABC):
     """One training run.
 
+    Where it is long and a compiler at hand, the network is compiled.
+
     Parameters
     ----------
     new_network : callable
@@ -96,6 +110,10 @@ class TrainingRun(ABC):
         self.average = new_network().to(device).eval()
         self.average.load_state_dict(self.network.state_dict())
         self.device = device
+        self._is_compiled = budget_s >= COMPILE_FROM_S and can_compile(device)
+        if self._is_compiled:
+            # In place, so that the names of the weights stay as they are.
+            self.network.compile(dynamic=False)
         self._learning = learning
         self._out = out
         self._budget_s = budget_s
@@ -209,6 +227,10 @@ class TrainingRun(ABC):
         self._save()
         self._tell_tune()
         return self.checkpoint_path
+
+    def compiled(self, function: Function) -> Function:
+        """Return a function of tensors, faster where the run is long and a compiler at hand."""
+        return torch.compile(function, dynamic=False) if self._is_compiled else function
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device, torch.bfloat16)

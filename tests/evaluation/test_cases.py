@@ -12,6 +12,7 @@ from app.core.errors import GeometryError, ReadError
 from app.evaluation.cases import KNOWN, find_data_sets, read_case, single_slice
 from app.io.reader import read_volume
 from models.base import SliceView
+from models.training.pack import load_cases, pack, tune_patients
 from tests.phantoms import torso_like
 
 
@@ -52,6 +53,21 @@ def test_the_parent_of_many_leaves_out_what_has_no_such_part(tmp_path):
         ("a", ["one"]),
         ("c", ["three"]),
     ]
+
+
+def test_patients_set_aside_are_some_of_the_training_part(tmp_path):
+    root = tmp_path / "sts_sarcoma"
+    for n in range(16):
+        for modality in ("CT", "T1"):
+            write_pair(root / "train", f"STS_{n:03d}_{modality}")
+    write_pair(root / "dev", "STS_100_CT")
+    (found,) = find_data_sets(root, "aside")
+    names = [case.name for case in found.cases]
+    # One patient of sixteen, with both of the scans.
+    assert len(names) == 2
+    assert len({name.rsplit("_", 1)[0] for name in names}) == 1
+    with pytest.raises(ReadError, match="aside"):
+        find_data_sets(root / "dev", "aside")
 
 
 def test_a_folder_without_pairs_is_refused_with_what_is_needed(tmp_path):
@@ -102,6 +118,17 @@ def test_a_single_slice_has_no_neighbours_and_keeps_its_place(axis):
     np.testing.assert_allclose(
         alone.geometry.index_to_lps(corner), volume.geometry.index_to_lps(there)
     )
+
+
+def test_an_evaluation_finds_the_patients_that_trainings_set_aside(shared_data, tmp_path):
+    name = "sunnybrook_lv2d"
+    (tmp_path / name).symlink_to(shared_data / name)
+    cases = [
+        case for path in pack(tmp_path, tmp_path / "packs", print) for case in load_cases(path)
+    ]
+    held = tune_patients(cases)
+    (found,) = find_data_sets(shared_data / name, "aside")
+    assert {(name, case.name) for case in found.cases} == held
 
 
 def test_what_is_known_fits_the_real_scans(shared_data):
