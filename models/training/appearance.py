@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional
 
 # (level, width) that readers use, for random CT windows round them.
 CT_WINDOWS = (
@@ -18,38 +21,54 @@ CT_WINDOWS = (
 )
 
 
-def augment(images: np.ndarray, is_hu: bool, rng: np.random.Generator) -> np.ndarray:
-    """Return (D, N, N) crops in [0, 1], the slices changed alike."""
-    x = images
-    if is_hu:
-        level, width = map(float, CT_WINDOWS[rng.integers(len(CT_WINDOWS))])
-        if rng.random() < 0.6:
-            level, width = level + rng.normal(0, 0.15 * width), width * np.exp(rng.normal(0, 0.25))
-        # The crop counts from -1024 HU, so that what lies outside the scan is air.
-        x = (x - 1024.0 - (level - width / 2)) / width
-    else:
-        x = x / 255.0 if x.max() > 1.5 else x
-        if rng.random() < 0.5:
-            low, high = rng.uniform(-0.05, 0.1), rng.uniform(0.7, 1.1)
-            x = (x - low) / (high - low)
-    x = np.clip(x, 0, 1)
-    if rng.random() < 0.3:
-        x = x ** np.exp(rng.normal(0, 0.35))
-    if rng.random() < 0.4:
-        x = (x - 0.5) * rng.uniform(0.7, 1.25) + 0.5 + rng.uniform(-0.1, 0.1)
-    if rng.random() < 0.12:
-        x = 1 - x
-    if rng.random() < 0.15:
-        x = x * _smooth_field(rng, x.shape[-1])
-    if rng.random() < 0.2:
-        sigma = rng.uniform(0.3, 1.3)
-        x = np.stack([ndimage.gaussian_filter(s, sigma) for s in x])
-    if rng.random() < 0.35:
-        noise = rng.standard_normal(x.shape, dtype=np.float32) * rng.uniform(0.01, 0.08)
-        if rng.random() < 0.4:
-            noise = np.stack([ndimage.gaussian_filter(s, 0.8) for s in noise]) * 2
-        x = x + noise
-    return np.clip(x, 0, 1).astype(np.float32)
+def augmented(images: Tensor, is_hu: Tensor, generator: torch.Generator) -> Tensor:
+    """Return (B, D, N, N) crops in [0, 1] with another look, the slices of each changed alike.
+
+    Parameters
+    ----------
+    images : (B, D, N, N) float32
+        Where ``is_hu``, Hounsfield units above -1024, so that what lies outside the scan is air;
+        else values in [0, 255].
+    is_hu : (B,) bool
+    generator : Generator
+        On the device of the tensors.
+    """
+    device, n = images.device, len(images)
+
+    def chance(share: float) -> Tensor:
+        return torch.rand(n, 1, 1, 1, device=device, generator=generator) < share
+
+    def uniform(low: float, high: float) -> Tensor:
+        drawn = torch.rand(n, 1, 1, 1, device=device, generator=generator)
+        return low + (high - low) * drawn
+
+    def normal(sd: float, shape: tuple[int, ...] = (n, 1, 1, 1)) -> Tensor:
+        return sd * torch.randn(shape, device=device, generator=generator)
+
+    zero = torch.zeros(n, 1, 1, 1, device=device)
+    windows = torch.tensor(CT_WINDOWS, dtype=torch.float32, device=device)
+    drawn = torch.randint(len(windows), (n,), device=device, generator=generator)
+    level, width = windows[drawn].T[:, :, None, None, None]
+    is_moved = chance(0.6)
+    level = level + torch.where(is_moved, normal(0.15) * width, zero)
+    width = width * torch.where(is_moved, normal(0.25), zero).exp()
+    in_window = (images - 1024.0 - (level - width / 2)) / width
+    low, high = uniform(-0.05, 0.1), uniform(0.7, 1.1)
+    plain = images / 255.0
+    plain = torch.where(chance(0.5), (plain - low) / (high - low), plain)
+    x = torch.where(is_hu[:, None, None, None], in_window, plain).clamp(0, 1)
+    x = torch.where(chance(0.3), x ** normal(0.35).exp(), x)
+    turned = (x - 0.5) * uniform(0.7, 1.25) + 0.5 + uniform(-0.1, 0.1)
+    x = torch.where(chance(0.4), turned, x)
+    x = torch.where(chance(0.12), 1 - x, x)
+    field = functional.interpolate(
+        normal(0.25, (n, 1, 4, 4)).exp(), x.shape[-2:], mode="bilinear", align_corners=True
+    )
+    x = torch.where(chance(0.15), x * field, x)
+    x = torch.where(chance(0.2), _blurred(x, uniform(0.3, 1.3)), x)
+    noise = normal(1.0, tuple(x.shape)) * uniform(0.01, 0.08)
+    noise = torch.where(chance(0.4), 2 * _blurred(noise, zero + 0.8), noise)
+    return torch.where(chance(0.35), x + noise, x).clamp(0, 1)
 
 
 def paint_labels(maps: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -74,6 +93,12 @@ def paint_labels(maps: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.clip(x, 0, 255).astype(np.float32)
 
 
-def _smooth_field(rng: np.random.Generator, size: int) -> np.ndarray:
-    coarse = np.exp(rng.normal(0, 0.25, (4, 4)))
-    return ndimage.zoom(coarse, size / 4, order=1)[:size, :size].astype(np.float32)
+def _blurred(x: Tensor, sigma: Tensor) -> Tensor:
+    """Return (B, D, N, N) slices after a Gaussian of ``sigma`` (B, 1, 1, 1) pixels, up to 1.3."""
+    steps = torch.arange(-4, 5, device=x.device)
+    kernel = torch.exp(-0.5 * (steps / sigma[:, :, :, 0]) ** 2)  # (B, 1, 9)
+    kernel = (kernel / kernel.sum(-1, keepdim=True))[:, :, :, None]
+    by_slice = functional.pad(x.transpose(0, 1), (4, 4, 4, 4), mode="replicate")
+    rows = functional.conv2d(by_slice, kernel, groups=len(x))
+    both = functional.conv2d(rows, kernel.transpose(2, 3), groups=len(x))
+    return both.transpose(0, 1)

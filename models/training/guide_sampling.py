@@ -17,7 +17,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from models.base import KeySlice
 from models.preprocess import filled_box
-from models.training.appearance import augment, paint_labels
+from models.training.appearance import augmented, paint_labels
 from models.training.deformation import deformed, random_bend, random_matrix
 from models.training.guide_keys import KeyMasks
 from models.training.pack import CT_TABLE, LABEL_MAPS, PackedCase
@@ -205,8 +205,9 @@ class GuideSampler:
         filled = np.flatnonzero(target.sum(axis=(1, 2)) >= 4)
         if filled.size < 6:
             return None
-        tile = augment(tile.numpy(), is_ct, rng)
-        return self._prompted(tile, target, filled, n_slices)
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        tile = augmented(tile[None], torch.tensor([is_ct]), generator)[0]
+        return self._prompted(tile.numpy(), target, filled, n_slices)
 
     def _prompted(
         self, image: np.ndarray, target: np.ndarray, filled: np.ndarray, n_slices: int

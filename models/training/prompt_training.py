@@ -1,6 +1,7 @@
 """Trains the promptable network: batches of examples, corrections, the loss.
 
-One process draws examples (several where a GPU learns), another learns from them.
+One process draws examples (several where a GPU learns), another gives them their look and learns
+from them: what is done to a whole batch is done on the device that learns.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from torch.nn import functional
 from torch.utils.data import IterableDataset, get_worker_info
 
 from models.networks.prompt_unet import prompt_unet
+from models.training.appearance import augmented
+from models.training.corrections import add_corrections
 from models.training.pack import PackedCase
-from models.training.prompts import add_corrections
 from models.training.recipe import Recipe, stage_at
 from models.training.run import Learning, Report, TrainingRun
 from models.training.sampling import Example, Sampler
@@ -27,9 +29,13 @@ from models.training.tuning import TuneSet
 
 N_RECENT = 2000
 
+# Planes (B, 8, N, N), targets (B, N, N), and which images are Hounsfield units (B,).
+Batch = tuple[Tensor, Tensor, Tensor]
+
 
 class ExampleStream(IterableDataset):
-    """Batches of examples without end; the stage may change while it runs."""
+    """Batches of examples without end, whose images have not got their look; the stage may change
+    while it runs."""
 
     def __init__(
         self, cases: list[PackedCase], superpixels: list[Superpixels], recipe: Recipe, seed: int
@@ -41,7 +47,7 @@ class ExampleStream(IterableDataset):
         # Shared with the drawing process.
         self.stage = torch.tensor([0]).share_memory_()
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[Batch]:
         torch.set_num_threads(1)
         recipe = self._recipe
         worker = get_worker_info()
@@ -62,7 +68,8 @@ class ExampleStream(IterableDataset):
             examples = fresh + again
             planes = np.stack([e.planes for e in examples])
             targets = np.stack([e.target for e in examples])
-            yield torch.from_numpy(planes), torch.from_numpy(targets)
+            is_hu = torch.tensor([e.is_hu for e in examples])
+            yield torch.from_numpy(planes), torch.from_numpy(targets), is_hu
 
 
 def turned(example: Example, rng: np.random.Generator) -> Example:
@@ -71,7 +78,7 @@ def turned(example: Example, rng: np.random.Generator) -> Example:
     planes, target = np.rot90(example.planes, turns, (1, 2)), np.rot90(example.target, turns)
     if mirrored:
         planes, target = planes[..., ::-1], target[..., ::-1]
-    return Example(planes, target)
+    return Example(planes, target, example.is_hu)
 
 
 def prompt_loss(logits: Tensor, quality: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -137,6 +144,7 @@ class PromptTraining(TrainingRun):
         self._cases = cases
         self._superpixels = superpixels
         self._rng = np.random.default_rng(recipe.seed)
+        self._generator = torch.Generator(device).manual_seed(recipe.seed)
         self._stream: ExampleStream | None = None
         self._stage = 0
         self._tune = TuneSet(cases)
@@ -151,11 +159,12 @@ class PromptTraining(TrainingRun):
         if self._stream is not None:
             self._stream.stage[0] = self._stage
 
-    def learn(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, float, int]:
-        planes, target = batch
+    def learn(self, batch: Batch) -> tuple[Tensor, float, int]:
+        planes, target, is_hu = (part.to(self.device, non_blocking=True) for part in batch)
+        planes[:, :3] = augmented(planes[:, :3], is_hu, self._generator)
+        planes = planes.to(memory_format=torch.channels_last)
         if self._rng.random() < self._recipe.correct_share:
             planes = self._corrected(planes, target)
-        planes, target = self._on_device(planes), target.to(self.device, non_blocking=True)
         with self.autocast():
             logits, quality = self.network(planes)
         loss, dice = self._loss(logits, quality, target)
@@ -179,22 +188,19 @@ class PromptTraining(TrainingRun):
     def _corrected(self, planes: Tensor, target: Tensor) -> Tensor:
         """Return the batch with its first answers as previous masks and clicks where they err."""
         with torch.no_grad(), self.autocast():
-            logits, _ = self.network(self._on_device(planes))
-        probability = logits[:, 0].float().sigmoid().cpu().numpy()
-        changed, wanted = planes.numpy().copy(), target.numpy()
-        for i in range(len(changed)):
-            if self._rng.random() < 0.85:
-                add_corrections(changed[i], wanted[i], probability[i], self._rng)
-                changed[i, 6] = probability[i]
-        return torch.from_numpy(changed)
+            logits, _ = self.network(planes)
+        probability = logits[:, 0].float().sigmoid()
+        changed, draw = planes.clone(), self._generator
+        is_asked = torch.rand(len(planes), device=self.device, generator=draw) < 0.85
+        add_corrections(changed, target, probability, draw, is_asked)
+        changed[:, 6] = torch.where(is_asked[:, None, None], probability, planes[:, 6])
+        return changed
 
     def _predict(self, planes: np.ndarray) -> np.ndarray:
         with self.autocast():
-            logits, _ = self.average(self._on_device(torch.from_numpy(planes)))
+            images = torch.from_numpy(planes).to(self.device, memory_format=torch.channels_last)
+            logits, _ = self.average(images)
         return logits[:, 0].float().cpu().numpy()
-
-    def _on_device(self, planes: Tensor) -> Tensor:
-        return planes.to(self.device, memory_format=torch.channels_last, non_blocking=True)
 
 
 def _new_network(size: str) -> nn.Module:

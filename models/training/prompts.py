@@ -1,4 +1,4 @@
-"""Prompts as people give them: clicks, strokes, corrections, and masks that are nearly right."""
+"""Prompts as people give them: boxes, clicks, strokes, and masks that are nearly right."""
 
 from __future__ import annotations
 
@@ -40,37 +40,6 @@ def add_first_clicks(planes: np.ndarray, target: np.ndarray, rng: np.random.Gene
     for _ in range(rng.integers(0, 3)):
         if near.any():
             _click_inside(planes[5], near, rng, is_stroke=rng.random() < 0.2)
-
-
-def add_corrections(
-    planes: np.ndarray, target: np.ndarray, probability: np.ndarray, rng: np.random.Generator
-) -> None:
-    """Add one to three corrective clicks where a previous mask is wrong, in place.
-
-    Half of them go to the largest error, the others to one drawn by area; half to its deepest
-    point, the others to one drawn by depth squared (as in nnInteractive, arXiv 2503.08373).
-    """
-    for _ in range(int(rng.integers(1, 4))):
-        wrong = (probability > 0.5) != (target > 0.5)
-        wrong &= (planes[4] < 0.5) & (planes[5] < 0.5)
-        labelled, n = ndimage.label(wrong)
-        if n == 0:
-            return
-        areas = np.bincount(labelled.ravel())[1:].astype(float)
-        if areas.max() < 4:
-            return
-        by_area = rng.random() < 0.5
-        pick = int(rng.choice(n, p=areas / areas.sum())) if by_area else int(areas.argmax())
-        part = np.pad(labelled == pick + 1, 1)
-        depth = ndimage.distance_transform_edt(part)[1:-1, 1:-1]
-        if rng.random() < 0.5:
-            flat = int(depth.argmax())
-        else:
-            weight = (depth**2).ravel()
-            flat = int(rng.choice(weight.size, p=weight / weight.sum()))
-        at = np.unravel_index(flat, depth.shape)
-        plane = planes[4] if target[at] > 0.5 else planes[5]
-        draw_disks(plane, np.array([at], float), CLICK_RADIUS_PX)
 
 
 def corrupted(mask: np.ndarray, rng: np.random.Generator, strength: float = 1.0) -> np.ndarray:

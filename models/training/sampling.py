@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from models.preprocess import MIN_SIDE_VOXELS, filled_box
 from models.prompt_model import CONTEXT
-from models.training.appearance import augment, paint_labels
+from models.training.appearance import paint_labels
+from models.training.corrections import add_corrections
 from models.training.pack import (
     CT_TABLE,
     LABEL_MAPS,
@@ -27,14 +28,7 @@ from models.training.pack import (
     take_slice,
     tune_patients,
 )
-from models.training.prompts import (
-    add_corrections,
-    add_first_clicks,
-    box_of,
-    corrupted,
-    drifted,
-    jittered,
-)
+from models.training.prompts import add_first_clicks, box_of, corrupted, drifted, jittered
 from models.training.shapes import random_label_map
 from models.training.superpixels import Superpixels
 
@@ -63,10 +57,19 @@ DATASET_WEIGHT = defaultdict(
 
 @dataclass(frozen=True)
 class Example:
-    """Network input (8, N, N), target (N, N), and whether the target is empty by design."""
+    """One example before its images get their look.
+
+    Attributes
+    ----------
+    planes : (8, N, N) float32
+        The network's channels; the images as `models.training.appearance.augmented` takes them.
+    target : (N, N) float32
+    is_hu : bool
+    """
 
     planes: np.ndarray
     target: np.ndarray
+    is_hu: bool
 
 
 @dataclass
@@ -263,7 +266,6 @@ class Sampler:
         images = crop[:3]
         if not source.has_neighbours or rng.random() < 0.12:
             images = np.stack([images[1]] * 3)
-        images = augment(images, source.is_ct_hu, rng)
         planes = np.zeros((8, size, size), np.float32)
         planes[:3] = images
         edges = (np.concatenate([low, high]).reshape(2, 2) - centre) / side * size + size / 2
@@ -279,10 +281,12 @@ class Sampler:
             add_first_clicks(planes, target, rng)
         if mode == "edit":
             planes[6] = corrupted(target, rng, strength=3.0)
-            add_corrections(planes, target, planes[6], rng)
+            generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+            drawn = torch.from_numpy(planes)[None]
+            add_corrections(drawn, torch.from_numpy(target)[None], drawn[:, 6], generator)
             if rng.random() < 0.7:
                 planes[3] = filled_box(tuple(edges.ravel()), size)
-        return Example(planes, target)
+        return Example(planes, target, source.is_ct_hu)
 
     def _matrix(self, spacing: tuple[float, float]) -> np.ndarray:
         """Return voxel steps to mm with a random rotation, flip and stretch."""

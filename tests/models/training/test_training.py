@@ -17,7 +17,7 @@ from models.runtime import open_graph
 from models.training.export import export, exported_model
 from models.training.pack import load_cases, load_packs, pack, patient_of, tune_patients
 from models.training.prompt_training import PromptTraining, prompt_loss, turned
-from models.training.prompts import add_corrections, box_of, corrupted, drifted, jittered
+from models.training.prompts import box_of, corrupted, drifted, jittered
 from models.training.recipe import Recipe, read_recipe, stage_at
 from models.training.sampling import Example, Sampler, mask_bounds, one_piece, resample
 from models.training.train import train
@@ -79,7 +79,10 @@ def test_examples_have_targets_near_their_prompts(cases):
         example = sampler.draw()
         assert example.planes.shape == (8, 64, 64)
         assert example.planes.min() >= 0
-        assert example.planes.max() <= 1
+        # The images have not got their look yet.
+        assert 1 < example.planes[:3].max() <= 255
+        assert example.planes[3:].max() <= 1
+        assert not example.is_hu
         box = example.planes[3] > 0
         if box.any() and example.target.any():
             outside.append(example.target[~box].sum() / example.target.sum())
@@ -141,22 +144,6 @@ def test_boxes_are_jittered_both_ways():
     assert np.abs(moved[:, 0] - 10).max() <= 0.3 * 20
 
 
-def test_corrections_click_where_the_answer_is_wrong():
-    rng = np.random.default_rng(0)
-    target = np.zeros((48, 48), np.float32)
-    target[10:30, 10:30] = 1
-    answer = np.zeros_like(target)
-    answer[10:30, 20:42] = 1
-    for _ in range(20):
-        planes = np.zeros((8, 48, 48), np.float32)
-        add_corrections(planes, target, answer, rng)
-        missing, excess = planes[4] > 0, planes[5] > 0
-        assert missing.any() or excess.any()
-        # A disk of three pixels round a point in the error.
-        assert not missing[:, 24:].any()
-        assert not excess[:, :26].any()
-
-
 def test_corrupted_masks_stay_related():
     rng = np.random.default_rng(0)
     mask = np.zeros((40, 40), np.float32)
@@ -190,7 +177,7 @@ def test_the_box_of_a_mask():
 def test_turning_moves_image_and_target_alike():
     rng = np.random.default_rng(0)
     target = rng.random((16, 16)).astype(np.float32)
-    example = Example(np.repeat(target[None], 8, axis=0), target)
+    example = Example(np.repeat(target[None], 8, axis=0), target, is_hu=False)
     seen = set()
     for _ in range(60):
         other = turned(example, rng)
