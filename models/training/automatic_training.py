@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.automatic.spec import AutomaticSpec
+from models.automatic.windows import slide
 from models.networks.transunet import TransUNet
 from models.networks.vnet import VNet
 from models.training.automatic_recipe import AutomaticRecipe
@@ -159,23 +160,20 @@ class AutomaticTraining(TrainingRun):
         return float(np.nanmean(means)), f"tune Dice {np.nanmean(means):.4f}: {line}"
 
     def labelled(self, scan: PreparedScan) -> np.ndarray:
-        """Return (D, H, W) output channels of a scan: all of it at once, or slice by slice."""
+        """Return (D, H, W) output channels of a scan, tile by tile as in use."""
         spec = self._recipe.model
-        shape = list(scan.image.shape)
-        parts = []
-        if spec.is_volumetric:
-            sides = [-(-n // 16) * 16 for n in shape]
-            blocks = [_fitted(scan.image, sides)[None]]
-        else:
-            # What a slice has beyond the tile is not looked at here.
-            sides = [shape[0], *spec.tile_zyx[1:]]
-            blocks = list(_fitted(scan.image, sides).split(8))
-        for block in blocks:
+
+        def predict(tiles: np.ndarray) -> np.ndarray:
+            images = torch.from_numpy(tiles if spec.is_volumetric else tiles[:, :, 0])
             with torch.inference_mode(), self.autocast():
-                parts.append(self.average(_channels_last(block[:, None].to(self.device))).argmax(1))
-        channels = torch.cat(parts)
-        channels = channels[0] if spec.is_volumetric else channels
-        return _fitted(channels, shape).cpu().numpy()
+                logits = self.average(_channels_last(images.to(self.device)))
+            found: np.ndarray = logits.float().cpu().numpy()
+            return found if spec.is_volumetric else found[:, :, None]
+
+        out = np.zeros(tuple(scan.image.shape), np.uint8)
+        for one in slide(scan.image.numpy(), spec.tile_zyx, len(spec.labels) + 1, predict):
+            out[one.index] = one.probability.argmax(0)
+        return out
 
     def about(self) -> dict[str, Any]:
         """Return the description, so that a checkpoint can be run without its recipe."""
@@ -193,15 +191,6 @@ class AutomaticTraining(TrainingRun):
                 stretched = stretch_positions(values.float().cpu().numpy(), own[name].shape[1])
                 out[name] = torch.from_numpy(np.ascontiguousarray(stretched))
         return out
-
-
-def _fitted(scan: Tensor, sides: list[int]) -> Tensor:
-    """Return a scan with zeros about it, or cut, to these sides; its middle stays the middle."""
-    around: list[int] = []
-    for side, n in zip(reversed(sides), reversed(scan.shape), strict=True):
-        low = (side - n) // 2
-        around += [low, side - n - low]
-    return functional.pad(scan, around)
 
 
 def _channels_last(images: Tensor) -> Tensor:
