@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from models.training.automatic_sampling import (
     split_cases,
 )
 from models.training.pack import PackedCase
-from models.training.run import Learning, Report, TrainingRun
+from models.training.run import RunSettings, TrainingRun
 
 
 def new_network(spec: AutomaticSpec) -> nn.Module:
@@ -97,8 +96,7 @@ class AutomaticTraining(TrainingRun):
     ----------
     recipe : AutomaticRecipe
     cases : list of PackedCase
-    out, device, budget_s, report
-        See `TrainingRun`.
+    settings : RunSettings
     network : callable
         Makes it: `new_network`, or a peer for the same data to compare with.
     """
@@ -107,23 +105,11 @@ class AutomaticTraining(TrainingRun):
         self,
         recipe: AutomaticRecipe,
         cases: list[PackedCase],
+        settings: RunSettings,
         *,
-        out: Path,
-        device: str,
-        budget_s: float,
-        report: Report,
         network: Callable[[], nn.Module],
     ) -> None:
-        super().__init__(
-            network,
-            Learning(
-                recipe.learning_rate, recipe.weight_decay, recipe.clip, recipe.ema, recipe.seed
-            ),
-            out=out,
-            device=device,
-            budget_s=budget_s,
-            report=report,
-        )
+        super().__init__(network, recipe, settings)
         self._recipe = recipe
         self._loss = self.compiled(partial_loss)
         learnt, aside = split_cases(cases, recipe)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -14,7 +12,7 @@ from models.training.guide_keys import KeyMasks
 from models.training.guide_recipe import GuideRecipe
 from models.training.guide_sampling import GuideSampler, GuideStream
 from models.training.pack import PackedCase, patient_of, tune_patients
-from models.training.run import Learning, Report, TrainingRun
+from models.training.run import RunSettings, TrainingRun
 
 N_TUNE = 48
 
@@ -48,8 +46,7 @@ class GuideTraining(TrainingRun):
     cases : list of PackedCase
     keys : KeyMasks
         Of the network of slices that the guide will work with.
-    out, device, budget_s, report
-        See `TrainingRun`.
+    settings : RunSettings
     """
 
     def __init__(
@@ -57,22 +54,9 @@ class GuideTraining(TrainingRun):
         recipe: GuideRecipe,
         cases: list[PackedCase],
         keys: KeyMasks,
-        *,
-        out: Path,
-        device: str,
-        budget_s: float,
-        report: Report,
+        settings: RunSettings,
     ) -> None:
-        super().__init__(
-            lambda: _new_network(recipe.width),
-            Learning(
-                recipe.learning_rate, recipe.weight_decay, recipe.clip, recipe.ema, recipe.seed
-            ),
-            out=out,
-            device=device,
-            budget_s=budget_s,
-            report=report,
-        )
+        super().__init__(lambda: _new_network(recipe.width), recipe, settings)
         self._recipe = recipe
         self._loss = self.compiled(guide_loss)
         self._keys = keys

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from models.training.appearance import augmented
 from models.training.corrections import add_corrections
 from models.training.pack import PackedCase
 from models.training.recipe import Recipe, stage_at
-from models.training.run import Learning, Report, TrainingRun
+from models.training.run import RunSettings, TrainingRun
 from models.training.sampling import Example, Sampler
 from models.training.superpixels import Superpixels
 from models.training.tuning import TuneSet
@@ -114,8 +113,7 @@ class PromptTraining(TrainingRun):
     ----------
     recipe : Recipe
     cases, superpixels : list
-    out, device, budget_s, report
-        See `TrainingRun`.
+    settings : RunSettings
     """
 
     def __init__(
@@ -123,28 +121,15 @@ class PromptTraining(TrainingRun):
         recipe: Recipe,
         cases: list[PackedCase],
         superpixels: list[Superpixels],
-        *,
-        out: Path,
-        device: str,
-        budget_s: float,
-        report: Report,
+        settings: RunSettings,
     ) -> None:
-        super().__init__(
-            lambda: _new_network(recipe.network),
-            Learning(
-                recipe.learning_rate, recipe.weight_decay, recipe.clip, recipe.ema, recipe.seed
-            ),
-            out=out,
-            device=device,
-            budget_s=budget_s,
-            report=report,
-        )
+        super().__init__(lambda: _new_network(recipe.network), recipe, settings)
         self._recipe = recipe
         self._loss = self.compiled(prompt_loss)
         self._cases = cases
         self._superpixels = superpixels
         self._rng = np.random.default_rng(recipe.seed)
-        self._generator = torch.Generator(device).manual_seed(recipe.seed)
+        self._generator = torch.Generator(settings.device).manual_seed(recipe.seed)
         self._stream: ExampleStream | None = None
         self._stage = 0
         self._tune = TuneSet(cases)

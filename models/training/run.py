@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -46,13 +46,12 @@ def can_compile(device: str) -> bool:
     return True
 
 
-@dataclass(frozen=True)
-class Learning:
-    """How fast weights change.
+class LearningRecipe(Protocol):
+    """What every recipe says of how fast weights change.
 
     Attributes
     ----------
-    rate : float
+    learning_rate : float
         Falls to nothing over the run, as half a cosine.
     weight_decay, clip : float
     ema : float
@@ -60,11 +59,36 @@ class Learning:
     seed : int
     """
 
-    rate: float
-    weight_decay: float
-    clip: float
-    ema: float
-    seed: int
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+    @property
+    def clip(self) -> float: ...
+    @property
+    def ema(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Where a run happens, and for how long.
+
+    Attributes
+    ----------
+    out : Path
+        Gets ``last.pt``, ``log.csv`` and ``log.png``.
+    device : "cpu" or "cuda"
+    budget_s : float
+    report : callable
+        Gets one line per interval.
+    """
+
+    out: Path
+    device: str
+    budget_s: float
+    report: Report
 
 
 @dataclass
@@ -85,41 +109,30 @@ class TrainingRun(ABC):
     ----------
     new_network : callable
         Returns the network, freshly initialised.
-    learning : Learning
-    out : Path
-        Gets ``last.pt``, ``log.csv`` and ``log.png``.
-    device : "cpu" or "cuda"
-    budget_s : float
-    report : callable
-        Gets one line per interval.
+    recipe : LearningRecipe
+    settings : RunSettings
     """
 
     def __init__(
-        self,
-        new_network: Callable[[], nn.Module],
-        learning: Learning,
-        *,
-        out: Path,
-        device: str,
-        budget_s: float,
-        report: Report,
+        self, new_network: Callable[[], nn.Module], recipe: LearningRecipe, settings: RunSettings
     ) -> None:
-        torch.manual_seed(learning.seed)
+        device = settings.device
+        torch.manual_seed(recipe.seed)
         self.progress = Progress()
         self.network = new_network().to(device)
         self.average = new_network().to(device).eval()
         self.average.load_state_dict(self.network.state_dict())
         self.device = device
-        self._is_compiled = budget_s >= COMPILE_FROM_S and can_compile(device)
+        self._is_compiled = settings.budget_s >= COMPILE_FROM_S and can_compile(device)
         if self._is_compiled:
             # In place, so that the names of the weights stay as they are.
             self.network.compile(dynamic=False)
-        self._learning = learning
-        self._out = out
-        self._budget_s = budget_s
-        self._report = report
+        self._learning = recipe
+        self._out = settings.out
+        self._budget_s = settings.budget_s
+        self._report = settings.report
         self._optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=learning.rate, weight_decay=learning.weight_decay
+            self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
 
     # -- what a subclass says ------------------------------------------------------------------
@@ -253,7 +266,7 @@ class TrainingRun(ABC):
     def _step(self, batch: Any, share: float) -> int:
         learning = self._learning
         warm_up = min(1.0, (self.progress.step + 1) / WARM_UP_STEPS)
-        rate = learning.rate * warm_up * 0.5 * (1 + math.cos(math.pi * share))
+        rate = learning.learning_rate * warm_up * 0.5 * (1 + math.cos(math.pi * share))
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         self.network.train()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.core.errors import ReadError, UsageError
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from models.training.automatic_recipe import AutomaticRecipe
     from models.training.pack import PackedCase
     from models.training.recipe import Recipe
-    from models.training.run import TrainingRun
+    from models.training.run import RunSettings, TrainingRun
 
 DEFAULT_DATA = Path("../shared/data")
 
@@ -64,6 +64,7 @@ def train(
     from models.training.guide_recipe import GuideRecipe
     from models.training.pack import SUPERPIXELS, load_cases, pack
     from models.training.recipe import Recipe, read_recipe
+    from models.training.run import RunSettings
 
     recipe = read_recipe(recipe_path)
     if peer is not None and not isinstance(recipe, AutomaticRecipe):
@@ -87,15 +88,11 @@ def train(
     if not packs:
         raise ReadError(f"“{data}” holds neither labelled scans (*_img.nii.gz) nor packs.")
     cases = [case for path in packs for case in load_cases(path)]
-    where: dict[str, Any] = {
-        "out": out,
-        "device": choose_device(device).kind,
-        "budget_s": time_budget_s or 60 * recipe.minutes,
-        "report": report,
-    }
+    budget_s = time_budget_s or 60 * recipe.minutes
+    settings = RunSettings(out, choose_device(device).kind, budget_s, report)
     training: TrainingRun
     if isinstance(recipe, AutomaticRecipe):
-        training = _automatic_training(recipe, cases, where, peer)
+        training = _automatic_training(recipe, cases, settings, peer)
     elif isinstance(recipe, GuideRecipe):
         from models.training.guide_keys import KeyMasks
         from models.training.guide_training import GuideTraining
@@ -105,10 +102,10 @@ def train(
         embedded = list_models()["embedded"]
         size = int(str(embedded.details["input_size"]))
         keys = KeyMasks(load_prompt_unet(embedded), size)
-        training = GuideTraining(recipe, cases, keys, **where)
+        training = GuideTraining(recipe, cases, keys, settings)
     else:
         recipe = replace(recipe, leave_out=tuple(dict.fromkeys((*recipe.leave_out, *leave_out))))
-        training = _prompt_training(recipe, cases, packs[0].with_name(SUPERPIXELS), where)
+        training = _prompt_training(recipe, cases, packs[0].with_name(SUPERPIXELS), settings)
     if start_from is not None:
         training.start_from(start_from)
     if resume:
@@ -117,7 +114,7 @@ def train(
 
 
 def _automatic_training(
-    recipe: AutomaticRecipe, cases: list[PackedCase], where: dict[str, Any], peer: str | None
+    recipe: AutomaticRecipe, cases: list[PackedCase], settings: RunSettings, peer: str | None
 ) -> TrainingRun:
     from models.automatic.peers import new_peer
     from models.training.automatic_training import AutomaticTraining, new_network
@@ -125,16 +122,16 @@ def _automatic_training(
     cases = [case for case in cases if case.dataset == recipe.dataset]
     if not cases:
         raise UsageError(f"There is no data set {recipe.dataset} to train on.")
-    where["report"](f"{len(cases)} cases, seed {recipe.seed}")
+    settings.report(f"{len(cases)} cases, seed {recipe.seed}")
 
     def network():
         return new_network(recipe.model) if peer is None else new_peer(peer, recipe.model)
 
-    return AutomaticTraining(recipe, cases, network=network, **where)
+    return AutomaticTraining(recipe, cases, settings, network=network)
 
 
 def _prompt_training(
-    recipe: Recipe, cases: list[PackedCase], kept: Path, where: dict[str, Any]
+    recipe: Recipe, cases: list[PackedCase], kept: Path, settings: RunSettings
 ) -> TrainingRun:
     from models.training.prompt_training import PromptTraining
     from models.training.superpixels import superpixels
@@ -145,7 +142,7 @@ def _prompt_training(
         raise UsageError(f"There is no data set {', '.join(sorted(unknown))} to leave out.")
     cases = [case for case in cases if case.dataset not in recipe.leave_out]
     segments = [s for s in segments if s.case.dataset not in recipe.leave_out]
-    where["report"](
+    settings.report(
         f"{len(cases)} cases, {len(segments)} slices with superpixels, seed {recipe.seed}"
     )
-    return PromptTraining(recipe, cases, segments, **where)
+    return PromptTraining(recipe, cases, segments, settings)

@@ -9,7 +9,8 @@ from torch.utils.data import IterableDataset
 
 from models.training import run
 from models.training.automatic_training import partial_loss
-from models.training.run import COMPILE_FROM_S, Learning, TrainingRun, can_compile
+from models.training.recipe import Recipe
+from models.training.run import COMPILE_FROM_S, RunSettings, TrainingRun, can_compile
 
 
 def tiny_network() -> nn.Module:
@@ -22,14 +23,7 @@ class TinyRun(TrainingRun):
     """Learns one batch."""
 
     def __init__(self, out, budget_s: float) -> None:
-        super().__init__(
-            tiny_network,
-            Learning(0.001, 0.0, 1.0, 0.9, seed=1),
-            out=out,
-            device="cpu",
-            budget_s=budget_s,
-            report=print,
-        )
+        super().__init__(tiny_network, Recipe(), RunSettings(out, "cpu", budget_s, print))
         self._loss = self.compiled(partial_loss)
 
     def stream(self) -> IterableDataset:
