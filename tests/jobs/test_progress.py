@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from types import SimpleNamespace
 
 from app import jobs
@@ -90,14 +89,30 @@ def test_a_job_that_is_silent_for_long_is_told_until_it_ends(qtbot, monkeypatch,
 
 
 def test_a_job_that_asks_is_not_silent(qtbot, monkeypatch, runner):
-    monkeypatch.setattr(jobs, "_SILENT_S", 0.5)
-    runner._watch.setInterval(10)
-    gate, heard, told = Gate(), Heard(), []
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(jobs, "time", clock)
+    may_ask, has_asked = threading.Semaphore(0), threading.Semaphore(0)
+    heard, told = Heard(), []
     runner.silent_changed.connect(told.append)
-    heard.submit(runner, gate.willing)
-    gate.wait_until_running()
-    began = time.monotonic()
-    qtbot.waitUntil(lambda: time.monotonic() - began > 1.0)
-    assert told == []
-    gate.may_end.set()
+
+    def work(ctx):
+        for _ in range(3):
+            assert may_ask.acquire(timeout=PATIENCE_S)
+            ctx.check()
+            has_asked.release()
+        assert may_ask.acquire(timeout=PATIENCE_S)
+        return "late"
+
+    heard.submit(runner, work)
+    for _ in range(3):
+        clock.now += 0.9 * jobs._SILENT_S
+        may_ask.release()
+        assert has_asked.acquire(timeout=PATIENCE_S)
+        runner._look()
+        assert told == []
+    clock.now += 1.1 * jobs._SILENT_S
+    runner._look()
+    assert told == [True]
+    may_ask.release()
     settle(qtbot, runner)
+    assert heard.done == ["late"]
