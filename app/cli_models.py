@@ -143,7 +143,10 @@ def train(
     start_from: Annotated[
         Path | None,
         typer.Option(
-            "--from", metavar="WEIGHTS", help="Begin with these weights: .safetensors or last.pt."
+            "--from",
+            metavar="WEIGHTS",
+            help="Begin with these weights, .safetensors or last.pt; those of an automatic model "
+            "for other structures lose their last layer.",
         ),
     ] = None,
     leave_out: Annotated[

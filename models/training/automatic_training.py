@@ -168,7 +168,9 @@ class AutomaticTraining(TrainingRun):
         return {"about": json.dumps(entry)}
 
     def fitted(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return weights whose position embeddings suit the slices' size, see `TransUNet`."""
+        """Return weights that suit this network: position embeddings stretched to the slices' size
+        (see `TransUNet`), and a last layer of its own where the weights are for other structures.
+        """
         from models.published.imagenet_npz import stretch_positions
 
         own, out = self.network.state_dict(), dict(state)
@@ -176,6 +178,10 @@ class AutomaticTraining(TrainingRun):
             if name.endswith("position_embeddings") and name in own:
                 stretched = stretch_positions(values.float().cpu().numpy(), own[name].shape[1])
                 out[name] = torch.from_numpy(np.ascontiguousarray(stretched))
+            elif name in own and own[name].shape != values.shape:
+                is_last = own[name].shape[0] == len(self._recipe.model.labels) + 1
+                if is_last and own[name].shape[1:] == values.shape[1:]:
+                    out[name] = own[name]
         return out
 
 

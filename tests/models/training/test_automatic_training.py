@@ -312,6 +312,32 @@ def test_a_run_on_larger_slices_begins_with_weights_of_smaller_ones(data, tmp_pa
     np.testing.assert_allclose(grid[1, 1], corners.mean((0, 1)), atol=5e-3)
 
 
+@pytest.mark.parametrize("family", ["vnet", "transunet"])
+def test_weights_for_other_structures_keep_all_but_their_last_layer(data, tmp_path, family):
+    arguments = {**tiny(tmp_path, family).model.arguments, "n_classes": 5}
+    other = new_network(replace(tiny(tmp_path, family).model, arguments=arguments)).state_dict()
+    save_file(other, tmp_path / "other.safetensors")
+    path = tmp_path / "tiny.toml"
+    path.write_text(recipe_text(family).replace("0.003", "1e-9"))
+    run = {"data": data, "out": tmp_path / "run", "device": "cpu", "report": print}
+    checkpoint = train(
+        path, time_budget_s=1e-3, resume=False, start_from=tmp_path / "other.safetensors", **run
+    )
+    begun = torch.load(checkpoint, weights_only=True)["net"]
+    new = [name for name, values in begun.items() if values.shape != other[name].shape]
+    assert 1 <= len(new) <= 2
+    assert all(len(begun[name]) == 3 and len(other[name]) == 5 for name in new)
+    kept = [n for n in begun if n not in new and "running" not in n and "num_batches" not in n]
+    assert len(kept) > 20
+    assert all(torch.allclose(begun[name], other[name], atol=1e-6) for name in kept)
+    wrong = {n: v.repeat(2, *(1,) * (v.ndim - 1)) for n, v in other.items() if v.ndim}
+    save_file(wrong, tmp_path / "other.safetensors")
+    with pytest.raises(WeightsError, match="other"):
+        train(
+            path, time_budget_s=1e-3, resume=False, start_from=tmp_path / "other.safetensors", **run
+        )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["vnet", "transunet"])
 def test_a_network_of_monai_learns_in_the_place_of_ours(data, tmp_path, family):
