@@ -41,8 +41,6 @@ class AutomaticRecipe:
         How often intensities are matched to the histogram of another training scan.
     phase_share : float
         How often contrast medium is taken out of the structures, see `with_phase`.
-    narrow_share : float
-        How often a narrower field of view is made up, see `with_narrow_view`.
     tuning_share : float
         Share of the training patients that is set aside to watch the run.
     seed : int
@@ -64,7 +62,6 @@ class AutomaticRecipe:
     is_turned_over: bool = False
     match_share: float = 0.2
     phase_share: float = 0.0
-    narrow_share: float = 0.0
     tuning_share: float = SHARE
     seed: int = 0
 

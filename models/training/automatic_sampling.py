@@ -141,8 +141,6 @@ class TileStream(IterableDataset):
         if rng.random() < recipe.phase_share:
             tile = torch.from_numpy(with_phase(tile.numpy(), label_tile.numpy(), rng))
         tile = torch.from_numpy(with_contrast(tile.numpy(), rng))
-        if rng.random() < recipe.narrow_share:
-            tile, label_tile = with_narrow_view(tile, label_tile, rng)
         if planar:
             tile, label_tile = tile[0], label_tile[0]
         return tile, label_tile, known
@@ -196,29 +194,6 @@ def with_phase(x: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> n
             soft = ndimage.uniform_filter1d(soft, 3, axis=axis)
         x += np.float32(share * (plain - mean)) * soft
     return np.clip(x, 0, 1).astype(np.float32)
-
-
-def with_narrow_view(
-    tile: Tensor, labels: Tensor, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """Return a tile and its labels as of a scan that shows less to the sides, front and back.
-
-    Between half and all of each side is left, near the middle; beyond it are zeros, as beyond the
-    end of a scan in use.
-
-    Parameters
-    ----------
-    tile : (D, H, W) float32
-    labels : (D, H, W) uint8
-    """
-    seen = torch.ones(tile.shape[1:], dtype=torch.bool)
-    for axis, n in enumerate(seen.shape):
-        width = rng.uniform(0.5, 1) * n
-        low = (n - width) / 2 + rng.uniform(-0.08, 0.08) * n
-        at = torch.arange(n)
-        is_seen = (at >= low) & (at < low + width)
-        seen &= is_seen[:, None] if axis == 0 else is_seen[None]
-    return tile * seen, labels * seen
 
 
 def with_contrast(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
