@@ -30,8 +30,8 @@ CHECKPOINT_EVERY_S = 120
 LOG_EVERY_S = 30
 TUNE_EVERY_S = 480
 WARM_UP_STEPS = 100
-# Compiling takes up to a minute or two, more than a short run would win.
-COMPILE_FROM_S = 600
+# Compiling takes up to three minutes, more than a short run would win.
+COMPILE_FROM_S = 1800
 
 Report = Callable[[str], None]
 Function = TypeVar("Function", bound=Callable[..., Any])
