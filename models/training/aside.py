@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-SHARE = 0.08
+_SHARE = 0.08
 # How many words of a case's name are the patient's, where it is not all of it.
 _N_WORDS = {"sts_sarcoma": 2, "hvsmr_heart2d": 1, "spider_spine2d": 1}
 
@@ -20,16 +20,15 @@ def patient_in(dataset: str, case: str) -> str:
     return "_".join(case.split("_")[:n]) if n else case
 
 
-def patients_aside(dataset: str, cases: Iterable[str], share: float = SHARE) -> frozenset[str]:
-    """Return the patients of a data set that are set aside: a share of them, at least one.
+def patients_aside(dataset: str, cases: Iterable[str]) -> frozenset[str]:
+    """Return the patients of a data set that are set aside: 8 % of them, at least one.
 
     Parameters
     ----------
     dataset : str
     cases : iterable of str
         Names of all labelled cases of its training part.
-    share : float
     """
     patients = sorted({patient_in(dataset, case) for case in cases})
-    n = max(1, round(share * len(patients)))
+    n = max(1, round(_SHARE * len(patients)))
     return frozenset(np.random.default_rng(7).permutation(patients)[:n].tolist())

@@ -8,7 +8,6 @@ from typing import Any
 
 from app.core.errors import UsageError, WeightsError
 from models.automatic.spec import AutomaticSpec
-from models.training.aside import SHARE
 
 
 @dataclass(frozen=True)
@@ -41,8 +40,6 @@ class AutomaticRecipe:
         How often intensities are matched to the histogram of another training scan.
     phase_share : float
         How often contrast medium is taken out of the structures, see `with_phase`.
-    tuning_share : float
-        Share of the training patients that is set aside to watch the run.
     seed : int
     """
 
@@ -62,7 +59,6 @@ class AutomaticRecipe:
     is_turned_over: bool = False
     match_share: float = 0.2
     phase_share: float = 0.0
-    tuning_share: float = SHARE
     seed: int = 0
 
 

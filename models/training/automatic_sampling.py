@@ -56,7 +56,7 @@ def split_cases(
 ) -> tuple[list[PackedCase], list[PackedCase]]:
     """Return the cases to learn from and those that are set aside, by patient; dev in neither."""
     own = [c for c in cases if c.dataset == recipe.dataset and not c.is_dev]
-    aside = patients_aside(recipe.dataset, [c.name for c in own], recipe.tuning_share)
+    aside = patients_aside(recipe.dataset, [c.name for c in own])
     learnt = [c for c in own if patient_of(c) not in aside]
     return learnt, [c for c in own if patient_of(c) in aside]
 

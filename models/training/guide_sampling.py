@@ -22,11 +22,7 @@ from models.training.deformation import deformed, random_bend, random_matrix
 from models.training.guide_keys import KeyMasks
 from models.training.pack import CT_TABLE, LABEL_MAPS, PackedCase
 from models.training.prompts import corrupted, drifted
-from models.volume_guide import (
-    GRID,
-    PLANES_IN_RANGE,
-    guide_channels,
-)
+from models.volume_guide import GRID, PLANES_IN_RANGE, guide_channels
 
 MIN_SLICES = 4
 MIN_AREA = 16

@@ -61,6 +61,8 @@ def test_a_compiled_run_has_the_loss_the_gradients_and_the_names_of_a_plain_one(
     if not can_compile("cpu"):
         pytest.skip("no compiler on this machine")
     plain, compiled = (TinyRun(tmp_path, s) for s in (COMPILE_FROM_S - 1, COMPILE_FROM_S))
+    assert plain.compiled(partial_loss) is partial_loss
+    assert compiled.compiled(partial_loss) is not partial_loss
     found = []
     for training in (plain, compiled):
         loss, dice, n_images = training.learn(a_batch())

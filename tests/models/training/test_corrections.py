@@ -48,7 +48,7 @@ def test_an_error_of_three_pixels_is_let_be_and_one_of_four_is_not():
     assert planes.flatten(1).any(1).tolist() == [False, True]
 
 
-def test_half_of_the_clicks_go_to_the_deepest_point_of_the_deepest_error():
+def test_clicks_go_to_the_deepest_point_of_the_deepest_error_and_elsewhere():
     n = 400
     planes, target = torch.zeros(n, 8, 64, 64), torch.zeros(n, 64, 64)
     answer = torch.zeros(n, 64, 64)
